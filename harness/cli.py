@@ -1,0 +1,187 @@
+"""The command `nats-harness`: thin, for all that it does is elsewhere.
+
+Exit codes: 0 everything planned is as expected, 1 something is not, 2 something is inconclusive or was not judged,
+64 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from harness.errors import EXIT_USAGE, HarnessError, UsageError
+
+REPORTS = Path("reports")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+class _Command(click.Group):
+    """Maps what is wrong usage to exit 64, and our own errors to a message."""
+
+    def main(self, *args: object, **kwargs: object) -> None:
+        kwargs["standalone_mode"] = False
+        try:
+            code = super().main(*args, **kwargs)  # type: ignore[call-overload]
+        except click.UsageError as error:
+            error.show()
+            sys.exit(EXIT_USAGE)
+        except click.exceptions.Exit as error:
+            sys.exit(error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+        except UsageError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(EXIT_USAGE)
+        except HarnessError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nats-harness")
+def main() -> None:
+    """Break a system built on NATS on purpose, and say with evidence which promises it kept."""
+
+
+def _chosen(function):  # type: ignore[no-untyped-def]
+    """The options that choose what is judged, in the order of --help."""
+    for option in reversed(
+        (
+            click.option("--system", default="telhawk", show_default=True, help="Ready-made system, or a system file."),
+            click.option("--states", help="States to judge, by comma. Without it, those that expect `holds`."),
+            click.option("--all-states", is_flag=True, help="Every state of the system file."),
+            click.option("--hardening", help="One state for this run: all, none, a,b or all,-x."),
+            click.option("-k", "keyword", help="Only scenarios that match, as pytest's -k."),
+            click.option("--runtime", default="processes", show_default=True, help="Where the system runs."),
+            click.option("--scenarios", type=click.Path(path_type=Path), help="A folder or file of scenarios."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@main.command()
+@_chosen
+@click.option("-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side [default: 2, 1 on one core].")
+@click.option("--seed", type=click.IntRange(0), help="Seed of what is drawn by chance.")
+@json_option
+def run(system: str, states: str | None, all_states: bool, hardening: str | None, keyword: str | None, runtime: str,
+        scenarios: Path | None, jobs: int | None, seed: int | None, as_json: bool) -> int:  # fmt: skip
+    """Judge a system: start it, break it, and write reports/RUN."""
+    from harness import launching
+
+    asked = launching.Asked(system, _states(states, all_states), hardening, keyword, runtime, scenarios, jobs, seed)
+    folder, code = launching.launch(asked, REPORTS, quiet=as_json)
+    if as_json and folder is not None:
+        click.echo((folder / "verdict.json").read_text("utf-8"))
+    return code
+
+
+def _states(states: str | None, all_states: bool) -> str | None:
+    if states and all_states:
+        raise UsageError("--states and --all-states are two answers to one question", fix="leave out one")
+    return "all" if all_states else states
+
+
+@main.command(name="list")
+@_chosen
+@json_option
+def list_(system: str, states: str | None, all_states: bool, hardening: str | None, keyword: str | None, runtime: str,
+          scenarios: Path | None, as_json: bool) -> int:  # fmt: skip
+    """List what would be judged, what would be skipped, and why. Starts nothing."""
+    from harness import launching
+
+    asked = launching.Asked(system, _states(states, all_states), hardening, keyword, runtime, scenarios, 1, None)
+    plan = launching.planned(asked)
+    if as_json:
+        click.echo(json.dumps(plan, indent=1))
+        return 0
+    for entry in plan["planned"]:
+        shows = ", ".join(f"{weakness} as {clause}" for weakness, clause in entry["exposes"].items())
+        click.echo(f"{entry['id']:36} {entry['expect']}{f': must show {shows}' if shows else ''}")
+    for entry in plan["skipped"]:
+        click.echo(f"{entry['id']:36} skipped: {entry['reason']}")
+    return 0
+
+
+@main.command()
+@click.argument("run_name", metavar="[RUN]", default="latest")
+@json_option
+def judge(run_name: str, as_json: bool) -> int:
+    """Judge a stored run again from its history: by name, by path, or the latest."""
+    from harness import launching
+
+    verdict = launching.judge_again(REPORTS, run_name, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(verdict, indent=1))
+    return int(verdict["exit"])
+
+
+@main.command()
+@click.argument("run_name", metavar="RUN")
+@click.argument("scenario", required=False)
+@click.option("--seed", type=click.IntRange(0), help="Another seed than the run's.")
+def replay(run_name: str, scenario: str | None, seed: int | None) -> int:
+    """Run a scenario of a run again: the same state, runtime, seed and versions.
+
+    SCENARIO is an id such as 'broker_crash[hardened]'; without it, everything that was not as expected.
+    """
+    from harness import launching
+
+    return launching.replay(REPORTS, run_name, scenario, seed)
+
+
+@main.command()
+@click.option("--build", is_flag=True, help="Fetch or build what can be.")
+@json_option
+def doctor(build: bool, as_json: bool) -> int:
+    """Say what this machine has, what is missing, and what to do."""
+    from harness import checkup
+
+    found = checkup.examine(build=build, say=lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps([vars(item) for item in found], indent=1))
+    else:
+        for item in found:
+            click.echo(f"{'ok     ' if item.ok else 'MISSING' if item.needed else 'absent '} {item.name}: {item.found}")
+            if not item.ok and item.fix:
+                click.echo(f"        {item.fix}")
+    return 0 if all(item.ok or not item.needed for item in found) else 2
+
+
+@main.command()
+@click.option("--runs", is_flag=True, help="Also the runs under reports/ (the baseline stays).")
+@click.option("--keep", type=click.IntRange(0), default=0, show_default=True, help="How many of the newest runs stay.")
+@json_option
+def clean(runs: bool, keep: int, as_json: bool) -> int:
+    """End what dead runs left behind: processes, port locks, folders. What a living run owns stays."""
+    from harness import checkup
+
+    done = checkup.clean(REPORTS, runs=runs, keep=keep)
+    click.echo(json.dumps(done, indent=1) if as_json else "\n".join(f"{count} {what}" for what, count in done.items()))
+    return 0
+
+
+@main.command()
+@click.option("-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side.")
+def nightly(jobs: int | None) -> int:
+    """The night's runs: telhawk as documented and hardened, bare, and the example; writes reports/nightly.json."""
+    from harness import launching
+
+    return launching.nightly(REPORTS, jobs)
+
+
+@main.command()
+@click.argument("count", type=click.IntRange(1), default=10)
+@click.option("--system", default="telhawk", show_default=True)
+@click.option("-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side.")
+def rounds(count: int, system: str, jobs: int | None) -> int:
+    """Judge a system COUNT times and write reports/rounds.json: k of n a clause, and the smallest margin."""
+    from harness import launching
+
+    return launching.rounds(REPORTS, count, system, jobs)

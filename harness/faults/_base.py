@@ -1,0 +1,206 @@
+"""The life of a fault: journal, inject, see it effective, heal on every way out, see it healed, evidence.
+
+A fault's `inject` and `heal` return the moment at which the mechanism itself was seen to have changed (a pidfd, the
+state of a task, the proxy's answer). `evidence` never looks at them: it reads what observers and the probe recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic_ns
+from typing import ClassVar, Protocol
+
+import harness.faults
+from harness.errors import HarnessError
+from harness.history.reader import FaultSpan, History
+from harness.history.recorder import Recorder
+from harness.runtime.contract import Link, Node, Runtime
+
+LinkKey = tuple[str, str]
+EFFECT_WITHIN_S = 2.0
+"""How long `inject` may take before the fault counts as not effective."""
+
+
+class ProbeControl(Protocol):
+    """The probe as a fault's life sees it: a process of its own that crosses the links under fault."""
+
+    async def watch(self, fault: int, link: LinkKey) -> None:
+        """Begins to cross `link`; returns once records cross both ways."""
+        ...
+
+    async def stop(self, fault: int) -> None:
+        """Ends it for this fault; what was not answered by now is recorded as such."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a fault is applied to, handed to it by the run."""
+
+    runtime: Runtime
+    recorder: Recorder
+    probe: ProbeControl
+    history: Callable[[], History]
+    observers_back: Callable[[], Awaitable[None]]
+    """Waits until the harness' own subscriptions are on the broker again."""
+    entry: str
+    """The entry's replica, or `load` where the system has none."""
+    journal: Callable[[str], None]
+    """Writes a line into the run's journal before the fault is injected."""
+    injecting: Callable[[], None] = lambda: None
+    """Told before a fault is injected."""
+    mended: Callable[[int], None] = lambda _: None
+    """Told when a fault was healed, and when that was seen."""
+
+
+REGISTRY: dict[str, type[Fault]] = {}
+
+
+@dataclass
+class Fault(ABC):
+    """One fault of a kind. A subclass is a dataclass in a module of its own; it is registered by its `kind`."""
+
+    stage: Stage
+    kind: ClassVar[str]
+
+    id: int = field(default=0, init=False)
+    link_times: dict[LinkKey, int] = field(default_factory=dict, init=False)
+    """Where links took effect or healed at moments of their own."""
+
+    def __init_subclass__(cls) -> None:
+        if "kind" in cls.__dict__:
+            REGISTRY[cls.kind] = cls
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """What is hit, for people: `broker-0`, `web-0 - broker-0`."""
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        """Nodes hit."""
+        return ()
+
+    @property
+    @abstractmethod
+    def links(self) -> Sequence[LinkKey]:
+        """Links that cannot work while the fault lasts."""
+
+    @property
+    def probed(self) -> Sequence[LinkKey]:
+        """Links that the probe crosses meanwhile."""
+        return self.links[:1]
+
+    @property
+    def how(self) -> str:
+        """What was asked beyond the kind, in words; empty where there is nothing."""
+        return ""
+
+    @abstractmethod
+    async def inject(self) -> int:
+        """Makes it so; t_ns at which the mechanism was seen to have changed."""
+
+    @abstractmethod
+    async def heal(self) -> int:
+        """Undoes it, also when inject never ended; t_ns at which the mechanism was seen to be back."""
+
+    @abstractmethod
+    def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
+        """What observers and the probe saw between `asked` and `healed`; the key `bit` is 1.0 or 0.0."""
+
+    def link(self, source: str, target: str) -> Link:
+        """The link between two nodes; an error that says why there is none."""
+        found = self.stage.runtime.links.get((source, target))
+        if found is None:
+            service, _, provider = source.rpartition("-")[0] or source, "", target.rpartition("-")[0] or target
+            raise HarnessError(
+                f"there is no link from {source} to {target}",
+                fix=f"nothing in {service}'s command, env or files names {{{provider}.url}}",
+            )
+        return found
+
+
+@asynccontextmanager
+async def applied(fault: Fault, number: int) -> AsyncIterator[None]:
+    """The life of a fault around the body of an `async with`: healed on every way out, evidence read afterwards."""
+    fault.id = number
+    stage, recorder = fault.stage, fault.stage.recorder
+    for link in fault.probed:
+        await stage.probe.watch(number, link)
+    stage.journal(f"fault {number}: {fault.kind} of {fault.target}")
+    recorder.line(
+        "fault",
+        id=number,
+        event="asked",
+        fault=fault.kind,
+        target=fault.target,
+        how=fault.how,
+        links=[list(link) for link in fault.links],
+        nodes=list(fault.nodes),
+    )
+    stage.injecting()
+    try:
+        try:
+            async with asyncio.timeout(EFFECT_WITHIN_S):
+                effective = await fault.inject()
+            _moment(fault, "effective", effective)
+        except (TimeoutError, HarnessError) as error:
+            recorder.line("fault", id=number, event="failed", detail=str(error) or f"not in {EFFECT_WITHIN_S} s")
+        yield
+    finally:
+        await _healed(fault)
+        await stage.probe.stop(number)
+        history = stage.history()
+        span = next(span for span in history.faults() if span.id == number)
+        evidence = dict(fault.evidence(history, span))
+        recorder.line("fault", id=number, event="evidence", bit=evidence.pop("bit", 0.0) > 0, evidence=evidence)
+
+
+async def _healed(fault: Fault) -> None:
+    fault.link_times.clear()
+    _line = fault.stage.recorder.line
+    _line("fault", id=fault.id, event="healing")
+    try:
+        healed = await fault.heal()
+    except HarnessError as error:
+        _line("fault", id=fault.id, event="failed", detail=f"healing: {error}")
+        raise
+    _moment(fault, "healed", healed)
+    fault.stage.mended(healed)
+
+
+def _moment(fault: Fault, event: str, moment_ns: int) -> None:
+    line = fault.stage.recorder.line
+    if not fault.link_times:
+        line("fault", id=fault.id, event=event, t_ns=moment_ns)
+    for link, at_ns in fault.link_times.items():
+        line("fault", id=fault.id, event=event, t_ns=at_ns, link=list(link))
+
+
+def load_all() -> Mapping[str, type[Fault]]:
+    """Imports each fault's module, so that REGISTRY knows it; returns the registry."""
+    for module in pkgutil.iter_modules(harness.faults.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"harness.faults.{module.name}")
+    return REGISTRY
+
+
+def now_ns() -> int:
+    """The clock of the history."""
+    return monotonic_ns()
+
+
+def broker_clients(runtime: Runtime, broker: str) -> list[LinkKey]:
+    """All links that lead to this broker node, the load's included."""
+    return [key for key in runtime.links if key[1] == broker]
+
+
+def node_links(runtime: Runtime, node: Node) -> list[LinkKey]:
+    """All links that lead to this node."""
+    return [key for key in runtime.links if key[1] == node.name]

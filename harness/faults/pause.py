@@ -1,0 +1,49 @@
+"""Pause: SIGSTOP to every task of a node, SIGCONT to heal. Its kernel still accepts connections; nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.faults._base import Fault, LinkKey, node_links
+from harness.faults._evidence import crossed, silenced
+from harness.history.reader import FaultSpan, History
+from harness.runtime.contract import Node
+
+
+@dataclass
+class Pause(Fault):
+    """A node stops running and keeps its connections."""
+
+    kind: ClassVar[str] = "pause"
+    node: Node
+
+    @property
+    def target(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        """The paused node."""
+        return (self.node.name,)
+
+    @property
+    def links(self) -> Sequence[LinkKey]:
+        """Every link that leads to the node, the entry's first."""
+        keys = node_links(self.stage.runtime, self.node)
+        return sorted(keys, key=lambda key: key[0] != self.stage.entry)
+
+    async def inject(self) -> int:
+        """The moment at which all tasks were in state T."""
+        return await self.node.pause()
+
+    async def heal(self) -> int:
+        """The moment at which all tasks ran again."""
+        return await self.node.resume()
+
+    def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
+        """The probe's records through the entry's link to the node: none answered the whole time."""
+        counts = crossed(history, span, self.links[0])
+        return {**counts, "bit": silenced(counts)}

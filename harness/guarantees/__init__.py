@@ -1,0 +1,36 @@
+"""Guarantees: what must hold. One file a guarantee, each pure over a History; `judge` asks them all.
+
+no_loss, no_phantoms, effects and available are always asked; a scenario's `expect` lines add to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.guarantees import available, effects, no_loss, no_phantoms, reconnects
+from harness.guarantees._base import REGISTRY, Guarantee, clause_names, tainted
+from harness.history.reader import History
+from harness.verdict import Finding
+
+__all__ = ["REGISTRY", "clause_names", "judge"]
+
+ALWAYS: tuple[type[Guarantee], ...] = (no_loss.NoLoss, no_phantoms.NoPhantoms, effects.Effects, available.Available)
+MODULES = (available, effects, no_loss, no_phantoms, reconnects)
+
+
+def judge(history: History) -> tuple[Sequence[Finding], Mapping[str, str]]:
+    """All findings of a history, and what was not judged: guarantee to the line that the system file would need."""
+    asked: dict[str, Guarantee] = {made.name: made() for made in ALWAYS}
+    for line in history.lines("expect"):
+        asked[line["guarantee"]] = REGISTRY[line["guarantee"]](**line["bounds"])
+    findings: list[Finding] = []
+    not_judged: dict[str, str] = {}
+    sources = set(history.meta["sources"])
+    for guarantee in asked.values():
+        lacking = sorted(guarantee.needs - sources)
+        if lacking:
+            not_judged[guarantee.name] = history.meta["lines_to_add"][lacking[0]]
+            continue
+        clauses = {clause.name: clause for clause in guarantee.clauses}
+        findings += [tainted(history, finding, clauses[finding.clause]) for finding in guarantee.judge(history)]
+    return findings, not_judged

@@ -1,0 +1,201 @@
+"""What a guarantee is, and how doubt reaches its findings.
+
+A guarantee is a frozen dataclass that holds its bounds and judges a History, nothing else. Each of its clauses says
+what it rests on; a trouble makes exactly the findings inconclusive that rest on what it names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.history.reader import FaultSpan, History
+from harness.history.rows import Operation, OpId, marker
+from harness.verdict import Doubt, Finding, Verdict
+
+LEAST_OPERATIONS = 20
+"""Fewer operations than this in a window prove nothing (docs/guarantees.md)."""
+LEAST_OFFERED = 0.95
+"""Share of the intended arrivals under which the load was behind."""
+SHOWN_OPS = 20
+"""How many offending operations a finding names; `ops_total` counts all."""
+NS = 1_000_000_000
+
+REGISTRY: dict[str, type[Guarantee]] = {}
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One sentence of a promise: its full name, its unit, and what it rests on.
+
+    `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it. `sources`: observers
+    without which it says nothing.
+    """
+
+    name: str
+    unit: str
+    timing: bool = False
+    sources: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Guarantee(ABC):
+    """A promise. `name` is its word in files and reports, `needs` the sources that the system file must offer."""
+
+    name: ClassVar[str]
+    clauses: ClassVar[tuple[Clause, ...]]
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        REGISTRY[cls.name] = cls
+
+    @abstractmethod
+    def judge(self, history: History) -> Sequence[Finding]:
+        """The findings, one a clause that applies; taints are not its business."""
+
+    def bounds(self) -> dict[str, float | None]:
+        """Its parameters, for the history's `expect` line."""
+        return dataclasses.asdict(self)
+
+
+def clause_names() -> frozenset[str]:
+    """Every clause of every guarantee, by its full name."""
+    return frozenset(clause.name for guarantee in REGISTRY.values() for clause in guarantee.clauses)
+
+
+def promise(history: History, name: str) -> float:
+    """A bound in seconds out of the system file's promises, for the state that was run."""
+    return float(history.meta["promises"][name])
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a clause looks: under the fault (effect to healing), or in calm the whole load. In t_ns."""
+
+    from_ns: int
+    to_ns: int
+    faults: tuple[int, ...] = ()
+
+    def holds(self, operation: Operation) -> bool:
+        """Was the operation accepted in the window, or in flight at some moment of it?"""
+        end = operation.end_ns if operation.end_ns is not None else self.to_ns
+        return operation.start_ns <= self.to_ns and end >= self.from_ns
+
+
+def window(history: History) -> Window:
+    """The scenario's window: first effect to last healing, or the load's whole time where there is no fault."""
+    spans = [span for span in history.faults() if span.effective_ns is not None]
+    if not spans:
+        return load_window(history)
+    first = min(span.effective_ns for span in spans if span.effective_ns is not None)
+    last = max(span.healed_ns or first for span in spans)
+    return Window(first, last, tuple(span.id for span in spans))
+
+
+AROUND_NS = 2 * NS
+"""How far before its effect and after its healing a fault puts accepted work at risk (docs/guarantees.md)."""
+
+
+def risk_window(history: History) -> Window:
+    """The scenario's window and the edges of it: also what is accepted just before a fault must survive it."""
+    seen = window(history)
+    return Window(seen.from_ns - AROUND_NS, seen.to_ns + AROUND_NS, seen.faults) if seen.faults else seen
+
+
+def load_window(history: History) -> Window:
+    """From the start of the load to the end of its arrivals."""
+    started, stopped = 0, 0
+    for line in history.lines("load"):
+        if line["event"] == "started":
+            started = started or line["t_ns"]
+        elif line["event"] in ("stopping", "stopped"):
+            stopped = stopped or line["t_ns"]
+    return Window(started, stopped or started)
+
+
+def end_ns(history: History) -> int:
+    """When the last thing was recorded: until then, what did not happen was watched for."""
+    return max((line["t_ns"] for line in history.lines("phase", "read", "load", "anchor")), default=0)
+
+
+def healed_ns(history: History) -> int:
+    """The last moment of healing; 0 where there was no fault."""
+    return max((span.healed_ns or span.asked_ns for span in history.faults()), default=0)
+
+
+def inconclusive(clause: str, doubt: Doubt, sentence: str, **more: object) -> Finding:
+    """A finding that says why nothing can be said."""
+    return Finding(clause, Verdict.INCONCLUSIVE, reason=f"{doubt}: {sentence}", **more)  # type: ignore[arg-type]
+
+
+def names(history: History, ops: Sequence[OpId]) -> tuple[str, ...]:
+    """The first operations of a finding, as text."""
+    return tuple(marker(str(history.meta["nonce"]), op) for op in ops[:SHOWN_OPS])
+
+
+def tainted(history: History, finding: Finding, clause: Clause) -> Finding:
+    """The finding, or an inconclusive one if something that it rests on went wrong."""
+    if finding.verdict is Verdict.INCONCLUSIVE or finding.bound is None and not finding.ops:
+        return finding
+    for doubt, sentence in _doubts(history, finding, clause):
+        return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{doubt}: {sentence}")
+    return finding
+
+
+def _doubts(history: History, finding: Finding, clause: Clause) -> Iterator[tuple[Doubt, str]]:
+    yield from _evidence(history.faults(), calm=bool(history.meta.get("calm")))
+    yield from _behind(history)
+    for trouble in history.troubles():
+        doubt, detail = Doubt(trouble["name"]), str(trouble.get("detail", ""))
+        if doubt is Doubt.PROXY_REPLACED and not clause.timing:
+            continue
+        if doubt in (Doubt.NOISE, Doubt.CLOCK_STEPPED) and not clause.timing:
+            continue
+        if doubt is Doubt.IDS_UNCLEAR and clause.timing:
+            continue
+        yield doubt, detail
+    for source in sorted(clause.sources):
+        for start, end in history.gaps(source):
+            within = f"for {(end - start) / NS:.2f} s" if end else "to the end"
+            yield Doubt.GAP, f"{source} was not being read {within}"
+    if clause.timing:
+        yield from _noise(history, finding)
+
+
+def _evidence(spans: Sequence[FaultSpan], *, calm: bool) -> Iterator[tuple[Doubt, str]]:
+    if not spans and not calm:
+        yield Doubt.NO_EVIDENCE, "no fault was applied"
+    for span in spans:
+        if not span.bit:
+            yield Doubt.NO_EVIDENCE, f"{span.kind} of {span.target}: nothing shows that it bit"
+
+
+def _behind(history: History) -> Iterator[tuple[Doubt, str]]:
+    for line in history.lines("phase"):
+        if line["name"] == "steady" and line["offered"] < LEAST_OFFERED * line["intended"]:
+            yield Doubt.LOAD_BEHIND, f"{line['offered']} of {line['intended']} intended arrivals were offered in a window"
+
+
+LATE_MS = 50.0
+"""Arrivals later than this, or a loop lag over it (p99), spoil timing (docs/guarantees.md)."""
+
+
+def _noise(history: History, finding: Finding) -> Iterator[tuple[Doubt, str]]:
+    noises = history.lines("noise")
+    worst = max((max(line.get("lag_p99_ms") or 0.0, line.get("slip_p99_ms") or 0.0) for line in noises), default=0.0)
+    if worst > LATE_MS:
+        yield Doubt.NOISE, f"our own loops or the arrivals were {worst:.0f} ms late (p99 of a second)"
+        return
+    own = max((line.get("lag_p99_ms") or 0.0 for line in noises), default=0.0) / 1e3
+    if finding.bound is None or finding.measured is None:
+        return
+    if abs(finding.measured - finding.bound) < 2 * own and finding.unit == "s":
+        yield Doubt.NOISE, f"{finding.measured:.3f} s is nearer to its bound than twice our own lag of {own * 1e3:.0f} ms"
+
+
+def settings(history: History) -> Mapping[str, object]:
+    """The scenario's meta, for guarantees that need more than promises."""
+    return history.meta

@@ -1,0 +1,56 @@
+"""effects: each operation was done as often as the system promises: exactly once, at least once, at most N times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.guarantees._base import LEAST_OPERATIONS, Clause, Guarantee, inconclusive, names, window
+from harness.guarantees._facts import facts
+from harness.guarantees._stories import stories
+from harness.history.reader import History
+from harness.verdict import Doubt, Finding, Verdict
+
+SOURCES = ("effects", "stream")
+
+
+@dataclass(frozen=True)
+class Effects(Guarantee):
+    """Bounds are the system's promise; repeats that the system itself recognised do not count."""
+
+    name: ClassVar[str] = "effects"
+    clauses: ClassVar[tuple[Clause, ...]] = (Clause("effects", "operations"),)
+    needs: ClassVar[frozenset[str]] = frozenset({"effects"})
+
+    def judge(self, history: History) -> Sequence[Finding]:
+        """Violated by an operation with too many effects, or by an accepted one that is due and has too few."""
+        unit, promised = "operations", history.meta["promises"]["effects"]
+        complete = {line["source"] for line in history.lines("read") if line["complete"]} & set(SOURCES)
+        found = facts(history)
+        wrong = [*found.too_many, *found.too_few]
+        if not complete:
+            return [inconclusive(self.name, Doubt.GAP, "the effects were not read to their end", unit=unit)]
+        if found.accepted < LEAST_OPERATIONS:
+            sentence = f"{found.accepted} operations were accepted"
+            return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.accepted)]
+        parts = [f"{len(found.too_many)} done too often"] if found.too_many else []
+        parts += [f"{len(found.too_few)} accepted and not done"] if found.too_few else []
+        if found.refused_yet_done:
+            parts.append(f"{len(found.refused_yet_done)} refused, yet done")
+        reason = f"{promised}: " + ("; ".join(parts) if parts else f"{found.effects} effects of {found.offered} operations")
+        return [
+            Finding(
+                self.name,
+                Verdict.VIOLATED if wrong else Verdict.HOLDS,
+                0,
+                len(wrong),
+                unit,
+                found.offered,
+                reason,
+                names(history, wrong),
+                len(wrong),
+                window(history).faults,
+                stories(history, wrong),
+            )
+        ]

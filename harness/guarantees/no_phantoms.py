@@ -1,0 +1,61 @@
+"""no_phantoms: nothing is seen that nobody offered, and no result belongs to another operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.guarantees._base import LEAST_OPERATIONS, Clause, Guarantee, inconclusive, names, window
+from harness.history.reader import History
+from harness.history.rows import Step
+from harness.verdict import Doubt, Finding, Verdict
+
+ENUMERATES = ("effects", "stream", "taps")
+"""Sources that enumerate; one that was read completely is enough."""
+POLL = "poll"
+
+
+@dataclass(frozen=True)
+class NoPhantoms(Guarantee):
+    """Needs a source that enumerates: polling by id cannot see what it does not ask for."""
+
+    name: ClassVar[str] = "no_phantoms"
+    clauses: ClassVar[tuple[Clause, ...]] = (Clause("no_phantoms", "records"),)
+    needs: ClassVar[frozenset[str]] = frozenset({"enumerates"})
+
+    def judge(self, history: History) -> Sequence[Finding]:
+        """Violated by any record with a marker of no operation, without marker, or by a crossed result."""
+        complete = {line["source"] for line in history.lines("read") if line["complete"]}
+        offered = history.writers()
+        total = sum(offered.values())
+        if total < LEAST_OPERATIONS:
+            return [inconclusive(self.name, Doubt.TOO_LITTLE, f"{total} operations were offered", unit="records")]
+        if not complete & set(ENUMERATES):
+            return [inconclusive(self.name, Doubt.GAP, "no source that enumerates was read to its end", unit="records")]
+        strange = [s.op for s in history.sightings(*Step) if s.op and s.op.n >= offered.get(s.op.writer, 0)]
+        unmarked = [line for line in history.lines("phantom") if line["source"] != POLL]
+        crossed = [line for line in history.lines("phantom") if line["source"] == POLL]
+        found = len(strange) + len(unmarked) + len(crossed)
+        seen = sum(1 for _ in history.sightings(*Step))
+        parts = [
+            (len(strange), "with a marker that nobody offered"),
+            (len(unmarked), "without a marker of this run"),
+            (len(crossed), "a result of another operation"),
+        ]
+        reason = "; ".join(f"{count} {what}" for count, what in parts if count)
+        reason += f" (the first: {(unmarked + crossed)[0]['text']!r:.120})" if unmarked or crossed else ""
+        return [
+            Finding(
+                self.name,
+                Verdict.VIOLATED if found else Verdict.HOLDS,
+                0,
+                found,
+                "records",
+                seen,
+                reason or f"each of {seen} sightings belongs to an operation that was offered",
+                names(history, strange),
+                len(strange),
+                window(history).faults,
+            )
+        ]

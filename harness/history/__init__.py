@@ -1,0 +1,1 @@
+"""What happened: written by the harness alone, and the only thing that a guarantee may look at."""

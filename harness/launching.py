@@ -1,0 +1,292 @@
+"""Runs started from the command line: one system judged, a night of them, a scenario again.
+
+Scenarios are pytest tests, so a run is a run of pytest with our plugin; this module chooses its arguments and turns
+what came out into an exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import plan
+from harness.errors import EXIT_USAGE, HarnessError, UnknownName, UsageError
+from harness.marks import RUN_FOLDER, SEED
+from harness.plugin import session_of
+from harness.report import terminal
+from harness.system.loader import load_system
+from harness.verdict import worst_exit
+
+JSON = dict[str, Any]
+INTERRUPTED = 130
+PACKAGE = Path(__file__).parent
+NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", None))
+"""What a night judges: each system and its states."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the caller chose; None where the default decides."""
+
+    system: str
+    states: str | None = None
+    hardening: str | None = None
+    keyword: str | None = None
+    runtime: str = "processes"
+    scenarios: Path | None = None
+    jobs: int | None = None
+    seed: int | None = None
+    nodeid: str | None = None
+
+
+def scenarios_folder() -> Path:
+    """The stock scenarios: beside the package in a checkout, inside it in an installed wheel."""
+    for folder in (PACKAGE.parent / "scenarios", PACKAGE / "stock_scenarios"):
+        if folder.is_dir():
+            return folder
+    raise HarnessError("the stock scenarios are not installed", where=str(PACKAGE), fix="name yours with --scenarios")
+
+
+def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | None, int]:
+    """Judges one system; the run's folder and its exit code. Raises UsageError before anything is started."""
+    _prepare(asked)
+    folder = plan.new_run(reports.absolute())
+    try:
+        with _environment({RUN_FOLDER: str(folder), SEED: None}):
+            code = int(pytest.main(_arguments(asked, reports)))
+    finally:
+        if not (folder / "plan.json").exists():
+            shutil.rmtree(folder)
+    if not (folder / "verdict.json").exists():
+        return None, _without_verdict(code, asked)
+    verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+    if not quiet:
+        _print(terminal.summary_lines(verdict, _look(), report=_shown(folder / "index.html")))
+    return folder, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(verdict["exit"])
+
+
+def _prepare(asked: Asked) -> None:
+    """Reads the system file, so that its mistakes come first, then fetches or builds the binaries, once."""
+    from harness.runtime import binaries, journal
+
+    system = load_system(asked.system)
+    journal.sweep()
+    binaries.nats_server(system.broker.version)
+    binaries.toxiproxy_server(lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def _arguments(asked: Asked, reports: Path) -> list[str]:
+    folder = (asked.scenarios or scenarios_folder()).absolute()
+    root = folder if folder.is_dir() else folder.parent
+    jobs = asked.jobs or min(2, os.cpu_count() or 1)
+    chosen = [
+        *("--nats-system", asked.system),
+        *(("--nats-states", asked.states) if asked.states else ()),
+        *(("--nats-hardening", asked.hardening) if asked.hardening else ()),
+        *(("--nats-seed", str(asked.seed)) if asked.seed is not None else ()),
+        *("--nats-runtime", asked.runtime, "--nats-reports", str(reports.absolute())),
+        *(("-k", asked.keyword) if asked.keyword else ()),
+    ]
+    parallel = ["-n", str(jobs), "--dist", "load", "--maxschedchunk", "1"] if jobs > 1 and not asked.nodeid else []
+    plugins = ["-p", "no:locust", "-p", "no:cacheprovider", "-p", "no:randomly", "-o", "asyncio_mode=strict"]
+    plugins += ["-o", "asyncio_default_fixture_loop_scope=function"]
+    shown = ["-qq", "--no-header", "--no-summary", "--nats-quiet"]
+    where = str(root / asked.nodeid) if asked.nodeid else str(folder)
+    return [where, "-c", os.devnull, "--rootdir", str(root), *plugins, *shown, *parallel, *chosen]
+
+
+def _without_verdict(code: int, asked: Asked) -> int:
+    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        planned(asked)  # raises, and names what there is
+    if code == pytest.ExitCode.INTERRUPTED:
+        return INTERRUPTED
+    return EXIT_USAGE if code == pytest.ExitCode.USAGE_ERROR else 2
+
+
+def _look() -> terminal.Look:
+    return terminal.Look.of(sys.stdout, os.environ)
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+    sys.stdout.flush()
+
+
+def _shown(path: Path) -> str:
+    """A path as people type it: relative where it is below the folder they are in."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def planned(asked: Asked) -> JSON:
+    """The plan that a run would write, without starting anything."""
+    load_system(asked.system)
+    collected = _Collected()
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), _environment({SEED: None}):
+        code = pytest.main(
+            [*_arguments(replace(asked, jobs=1), Path("reports")), "--collect-only"], plugins=[collected]
+        )
+    if code == pytest.ExitCode.USAGE_ERROR:
+        raise UsageError(output.getvalue().strip().removeprefix("ERROR: "))
+    if collected.plan is None or not collected.plan["planned"] and asked.keyword:
+        known = planned(replace(asked, keyword=None))["planned"] if asked.keyword else []
+        raise UnknownName(asked.keyword or "", {entry["scenario"] for entry in known}, kind="scenario", where="-k")
+    return collected.plan
+
+
+class _Collected:
+    """A plugin that keeps the plan of what was collected."""
+
+    plan: JSON | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Our plugin has made the plan by now."""
+        opened = session_of(session.config)
+        self.plan = asdict(opened.made) if opened and opened.made else None
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str | None]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    try:
+        _set(values)
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
+    """Judges every stored history of a run again and rewrites its verdicts and its page."""
+    from harness.report import page
+    from harness.run.judging import judge_scenario
+
+    folder = plan.find_run(reports, name)
+    before = folder / "verdict.json"
+    seconds = json.loads(before.read_text("utf-8"))["seconds"] if before.exists() else 0.0
+    for entry in plan.read_plan(folder).planned:
+        if (folder / "scenarios" / entry.folder / "history").is_dir():
+            judge_scenario(folder / "scenarios" / entry.folder)
+    verdict = plan.merged(folder, seconds=seconds)
+    plan.write_json(folder / "verdict.json", verdict)
+    page.write(folder)
+    if not quiet:
+        _print(terminal.summary_lines(verdict, _look(), report=_shown(folder / "index.html")))
+    return verdict
+
+
+def replay(reports: Path, name: str, scenario: str | None, seed: int | None) -> int:
+    """Runs scenarios of a run again, as they were; the worst exit."""
+    folder = plan.find_run(reports, name)
+    made = plan.read_plan(folder)
+    entries = {entry.id: entry for entry in made.planned}
+    if scenario is not None and scenario not in entries:
+        raise UnknownName(scenario, entries, kind="scenario of this run", where=folder.name)
+    verdict = plan.merged(folder, seconds=0.0)
+    unexpected = [found["id"] for found in verdict["scenarios"] if not found["as_expected"]] + verdict["missing"]
+    chosen = [scenario] if scenario else unexpected
+    if not chosen:
+        raise UsageError("everything was as expected", where=folder.name, fix="name the scenario to run again")
+    for sentence in _differences(verdict["versions"]):
+        print(f"not the same as then: {sentence}", file=sys.stderr)
+    codes = []
+    for name_ in chosen:
+        entry = entries[name_]
+        asked = Asked(
+            made.system_file,
+            None if made.hardening else entry.state,
+            made.hardening,
+            runtime=made.runtime,
+            scenarios=Path(made.scenarios),
+            seed=made.seed if seed is None else seed,
+            nodeid=entry.nodeid,
+        )
+        codes.append(launch(asked, reports)[1])
+    return worst_exit(codes)
+
+
+def _differences(versions: dict[str, str]) -> Iterator[str]:
+    from harness.run.versions import versions as current
+
+    now = current(versions.get("nats-server", ""))
+    for name, then in versions.items():
+        if now.get(name) != then:
+            yield f"{name} was {then}, here it is {now.get(name)}"
+
+
+def nightly(reports: Path, jobs: int | None) -> int:
+    """Judges each system of the night; writes nightly.json; the worst exit."""
+    runs: list[tuple[str, str, int]] = []
+    root = PACKAGE.parent
+    for system, states in NIGHT:
+        path = str(root / system) if system.endswith(".toml") else system
+        if system.endswith(".toml") and not Path(path).exists():
+            print(f"{system} is not here (an installed wheel has no examples)", file=sys.stderr)
+            continue
+        print(f"\n{system}{f', states: {states}' if states else ''}", flush=True)
+        folder, code = launch(Asked(path, states, jobs=jobs), reports)
+        runs.append((folder.name if folder else "", load_system(path).system.name, code))
+        if code == INTERRUPTED:
+            break
+    code = plan.write_nightly(reports, runs)
+    print()
+    _print(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), _look()))
+    return code
+
+
+def rounds(reports: Path, count: int, system: str, jobs: int | None) -> int:
+    """Judges a system again and again; writes rounds.json with k of n and the smallest margin of each clause."""
+    clauses: dict[tuple[str, str], list[JSON]] = defaultdict(list)
+    alarms: list[str] = []
+    codes = []
+    for number in range(1, count + 1):
+        print(f"\nround {number} of {count}", flush=True)
+        folder, code = launch(Asked(system, jobs=jobs), reports)
+        codes.append(code)
+        if folder is None:
+            break
+        verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+        for found in verdict["scenarios"]:
+            for finding in found["findings"]:
+                clauses[found["id"], finding["clause"]].append(finding)
+        alarms += [f"{folder.name}: {reason}" for reason in verdict["reasons"] if not verdict["as_expected"]]
+    table = [
+        {
+            "scenario": scenario,
+            "clause": clause,
+            "holds": sum(found["verdict"] == "holds" for found in findings),
+            "of": len(findings),
+            "smallest_margin": _margin(findings),
+            "unit": findings[0]["unit"],
+        }
+        for (scenario, clause), findings in sorted(clauses.items())
+    ]
+    summary = {"system": system, "rounds": len(codes), "exits": codes, "alarms": alarms, "clauses": table}
+    plan.write_json(reports / "rounds.json", summary)
+    print(f"{len(codes)} rounds, {len(alarms)} alarms; written: {reports / 'rounds.json'}")
+    return worst_exit(codes)
+
+
+def _margin(findings: Sequence[JSON]) -> float | None:
+    margins = [f["bound"] - f["measured"] for f in findings if f["bound"] is not None and f["measured"] is not None]
+    return round(min(margins), 4) if margins else None

@@ -1,0 +1,89 @@
+"""What every kind of workload shares: operations begun and finished in the history, counted, and bounded in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from harness.history.recorder import Recorder
+from harness.history.rows import OpId
+from harness.load._reporter import Reporter
+from harness.load.outcomes import Answer
+from harness.verdict import Doubt
+
+
+class Flight:
+    """How many operations of the load are in flight; a guard of our own memory, not a pace.
+
+    If it ever bites, arrivals wait and a trouble says so.
+    """
+
+    def __init__(self, most: int, recorder: Recorder) -> None:
+        self._most, self._recorder = most, recorder
+        self._count = 0
+        self._room = asyncio.Event()
+        self._told = False
+
+    async def room(self) -> None:
+        """Waits until another operation may begin."""
+        while self._count >= self._most:
+            if not self._told:
+                self._told = True
+                detail = f"{self._most} operations in flight: arrivals wait"
+                self._recorder.line("trouble", name=Doubt.LOAD_BEHIND, detail=detail)
+            self._room.clear()
+            await self._room.wait()
+
+    def add(self) -> None:
+        """An operation has begun."""
+        self._count += 1
+
+    def remove(self) -> None:
+        """An operation has finished."""
+        self._count -= 1
+        self._room.set()
+
+
+class Operations:
+    """The operations of one workload."""
+
+    def __init__(self, kind: str, workload: str, *, recorder: Recorder, reporter: Reporter, flight: Flight) -> None:
+        self.kind, self.workload, self.recorder = kind, workload, recorder
+        self._reporter, self._flight = reporter, flight
+        self._started: dict[int, int] = {}  # n of what is in flight: start_ns
+        self._marker = f"{recorder.nonce}-{recorder.writer}-"
+
+    def begin(self, intended_ns: int, *, size: int = 0) -> int:
+        """Begins one; it is in the history, as unknown, before the first byte is sent. Raises HistoryError."""
+        n = self.recorder.begin(self.workload, intended_ns, size=size)
+        self._started[n] = time.monotonic_ns()
+        self._flight.add()
+        return n
+
+    def finish(self, n: int, answer: Answer) -> None:
+        """Finishes operation n, once."""
+        self.recorder.finish(
+            n,
+            answer.outcome,
+            ref=answer.ref,
+            seq=answer.seq,
+            status=answer.status,
+            error=answer.error,
+            duplicate=answer.duplicate,
+        )
+        response_ms = (time.monotonic_ns() - self._started.pop(n)) / 1e6
+        self._flight.remove()
+        self._reporter.add(self.kind, self.workload, response_ms, answer)
+
+    def marker(self, n: int) -> str:
+        """The text that travels with operation n: {op}."""
+        return f"{self._marker}{n}"
+
+    def id(self, n: int) -> OpId:
+        """The operation's id in the history."""
+        return OpId(self.recorder.writer or 0, n)
+
+    @property
+    def in_flight(self) -> int:
+        """How many are begun and not finished."""
+        return len(self._started)

@@ -1,0 +1,34 @@
+"""What a scenario says of itself, read at collection, which starts nothing. They are pytest marks.
+
+`@calm`: no fault is part of it. `@needs("worker", "effects")`: what the system must have, or the plan skips it with the
+reason. `@started_with(replicas={"worker": 1}, without=("broker",))`: what is started otherwise than the file says.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+calm = pytest.mark.nats_calm
+needs = pytest.mark.nats_needs
+started_with = pytest.mark.nats_started_with
+
+DOCUMENTATION = (
+    "nats_calm: a scenario without a fault",
+    "nats_needs(*what): what of broker, entry, worker, dependency, effects the scenario cannot do without",
+    "nats_started_with(replicas, without): what is started otherwise than the system file says",
+)
+
+RUN_FOLDER = "NATS_HARNESS_RUN_FOLDER"
+"""The variable that names the run's folder to the processes that pytest-xdist starts."""
+SEED = "NATS_HARNESS_SEED"
+"""The variable that gives the run's seed to them."""
+
+SETTINGS = {
+    "system": "a ready-made system (telhawk, bare) or the path of a system file",
+    "states": "the states to judge, by comma; without it those that expect `holds`; `all` for every one",
+    "hardening": "one state made for this run out of the system's measures: all, none, a,b or all,-x",
+    "seed": "the seed of what is drawn by chance",
+    "runtime": "where the system runs: processes",
+    "reports": "the folder in which the run is written",
+}
+"""What can be set, as `--nats-<name>` or as the ini option `nats_<name>`."""

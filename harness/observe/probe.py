@@ -1,0 +1,136 @@
+"""The probe, as the runner sees it: a process of its own that crosses links under fault and records what arrived.
+
+It is started idle, once a scenario, and told what to cross; `probing` is what runs there. What it saw is read with
+`harness.history.probes`, never from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.runtime.contract import LinkKey, Runtime
+
+STARTS_WITHIN_S = 10.0
+READY_WITHIN_S = 2.0
+STOPS_WITHIN_S = 5.0
+SHOWN = 2000
+"""How many characters of its last words are shown where it died."""
+
+
+class Probe:
+    """An async context manager: the process lives inside it. One order at a time.
+
+    `login` as `_nats.connect` takes it; `paths`: what to ask a service for by HTTP ("web" -> "/healthz"), else "/".
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        folder: Path,
+        nonce: str,
+        login: Mapping[str, str] | None = None,
+        paths: Mapping[str, str] | None = None,
+    ) -> None:
+        self._runtime, self._folder, self._nonce = runtime, folder, nonce
+        self._login, self._paths = dict(login or {}), dict(paths or {})
+        self._orders = asyncio.Lock()
+        self._files = ExitStack()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def __aenter__(self) -> Probe:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Starts the process, idle. Raises HarnessError where it dies."""
+        ours, theirs = socket.socketpair()
+        self._errors = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        argv = (sys.executable, "-m", "harness.observe.probing", str(theirs.fileno()), str(self._folder), self._nonce)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *argv,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                start_new_session=True,  # a Ctrl-C is the runner's business; without it the socket ends
+            )
+        self._reader, self._writer = await asyncio.open_connection(sock=ours)
+        await self._answer("stopped", fault=-1, order={"do": "stop", "fault": -1}, within_s=STARTS_WITHIN_S)
+
+    async def watch(self, fault: int, link: LinkKey) -> None:
+        """Crosses `link` from now on; returns once ten records were answered each way, or after 2 s without that.
+
+        Raises HarnessError where the process died.
+        """
+        crossed = self._runtime.links[link]
+        target = self._runtime.nodes[crossed.target]
+        order: dict[str, Any] = {
+            "fault": fault,
+            "link": link,
+            "kind": "nats" if target.role == "broker" else "http",
+            "through": ("127.0.0.1", crossed.port),
+            "direct": (target.direct(what="host"), int(target.direct(what="port"))),
+            "path": self._paths.get(target.service, "/"),
+            "login": self._login,
+        }
+        async with self._orders:
+            try:
+                await self._answer("ready", fault, order={"do": "watch", **order}, within_s=READY_WITHIN_S)
+            except TimeoutError:
+                return  # the link, or what it leads to, is not well as it is: the records tell
+
+    async def stop(self, fault: int) -> None:
+        """Ends every crossing for this fault; when it returns, each record is in the history."""
+        async with self._orders:
+            await self._answer("stopped", fault, order={"do": "stop", "fault": fault}, within_s=STOPS_WITHIN_S)
+
+    async def close(self) -> None:
+        """Ends the process. Can be called twice."""
+        if self._process is None:
+            return
+        self._writer.close()
+        try:
+            async with asyncio.timeout(STOPS_WITHIN_S):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        self._process = None
+        self._files.close()
+
+    async def _answer(self, wanted: str, fault: int, *, order: Mapping[str, Any], within_s: float) -> None:
+        """Gives an order and waits for its answer; answers that came too late for earlier orders are passed over."""
+        self._writer.write(json.dumps(order).encode() + b"\n")
+        async with asyncio.timeout(within_s):
+            while line := await self._reader.readline():
+                answer = json.loads(line)
+                if (
+                    answer["is"] == wanted
+                    and answer["fault"] == fault
+                    and answer.get("link") == _listed(order.get("link"))
+                ):
+                    return
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip()
+        raise HarnessError(f"the probe's process died; it said:\n{said[-SHOWN:] or '(nothing)'}", where="probe")
+
+
+def _listed(link: LinkKey | None) -> list[str] | None:
+    return list(link) if link else None

@@ -1,0 +1,236 @@
+"""What a run is to judge, written before anything starts, and what its scenarios add up to.
+
+    reports/<run>/plan.json       each scenario and state to be judged; each skip with its reason
+    reports/<run>/verdict.json    a pure function of the plan and of the scenarios' own folders
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UnknownName, UsageError
+from harness.system.model import State, SystemFile
+from harness.verdict import Verdict, exit_code, merge, worst_exit
+
+SCHEMA = 1
+NEEDS = ("broker", "entry", "worker", "dependency", "effects")
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One scenario in one state. `id` is `broker_crash[hardened]`; `exposes` maps weakness to clause."""
+
+    id: str
+    scenario: str
+    state: str
+    expect: str
+    exposes: Mapping[str, str]
+    file: str
+    line: int
+    needs: Sequence[str]
+    calm: bool
+    nodeid: str
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder under scenarios/."""
+        return self.id.replace("[", "-").replace("]", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A scenario and state that is not judged, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a run is to judge."""
+
+    run: str
+    system: str
+    system_file: str
+    runtime: str
+    seed: int
+    hardening: str | None
+    scenarios: str
+    states: Mapping[str, JSON]
+    planned: Sequence[Planned] = ()
+    skipped: Sequence[Skipped] = ()
+    started: str = ""
+    schema: int = field(default=SCHEMA)
+
+
+def lacking(system: SystemFile, needs: Iterable[str], *, where: str = "") -> str | None:
+    """Why this system cannot run a scenario with these needs; None when it can."""
+    for need in needs:
+        if need not in NEEDS:
+            raise UnknownName(need, NEEDS, kind="need", where=where)
+        if need == "worker" and not system.workers():
+            return "the system has no service with role worker"
+        if need == "dependency" and not _worker_has_dependency(system):
+            return "no worker of the system has a link to a service"
+        if need == "effects" and not any(workload.effects for workload in system.workloads.values()):
+            return "no workload of the system names its effects"
+    return None
+
+
+def _worker_has_dependency(system: SystemFile) -> bool:
+    workers = {replica for service in system.workers() for replica in system.replicas(service)}
+    return any(link.source in workers and not link.target.startswith("broker-") for link in system.links())
+
+
+def expectation(state: State, scenario: str, *, calm: bool) -> tuple[Mapping[str, str], str | None]:
+    """What a scenario exposes in a state, and why it is not run there (None: it is)."""
+    exposes = state.exposes.get(scenario, {}) if state.expect == "exposed" else {}
+    if state.expect == "exposed" and not exposes and not calm:
+        return {}, "exposes nothing in this state"
+    return exposes, None
+
+
+def check_exposes(states: Mapping[str, State], scenarios: Iterable[str], *, where: str) -> None:
+    """Raises UnknownName where a state's `exposes` names a scenario that does not exist."""
+    known = set(scenarios)
+    for name, state in states.items():
+        for scenario in state.exposes:
+            if scenario not in known:
+                raise UnknownName(scenario, known, kind="scenario", where=f"{where}: states.{name}.exposes")
+
+
+def new_run(reports: Path) -> Path:
+    """Makes the folder of a new run and points `latest` at it."""
+    now = datetime.now(UTC)
+    folder = reports / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    (folder / "scenarios").mkdir(parents=True)
+    link = reports / f".latest-{folder.name}"
+    link.symlink_to(folder.name)
+    link.replace(reports / "latest")
+    return folder
+
+
+def find_run(reports: Path, name: str) -> Path:
+    """The folder of a run, by name, by path or as `latest`."""
+    for folder in (Path(name), reports / name):
+        if (folder / "plan.json").exists():
+            return folder.resolve()
+    known = [path.name for path in reports.iterdir() if (path / "plan.json").exists()] if reports.is_dir() else []
+    raise UnknownName(name, known, kind="run", where=str(reports))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes a file whole or not at all, the same bytes for the same value."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    """Writes plan.json; a parallel worker that finds it there leaves it, for each would write the same."""
+    if not (folder / "plan.json").exists():
+        write_json(folder / "plan.json", asdict(plan))
+
+
+def read_plan(folder: Path) -> Plan:
+    """Reads plan.json; raises UsageError where there is none or of another version."""
+    try:
+        data = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no plan can be read: {error}", where=str(folder), fix="name the folder of a run") from error
+    if data["schema"] != SCHEMA:
+        raise UsageError(f"its plan has schema {data['schema']}, this harness reads {SCHEMA}", where=str(folder))
+    data["planned"] = [Planned(**entry) for entry in data["planned"]]
+    data["skipped"] = [Skipped(**entry) for entry in data["skipped"]]
+    return Plan(**data)
+
+
+def merged(folder: Path, *, seconds: float) -> JSON:
+    """The run's verdict: what was planned, judged from the scenarios' own verdicts.
+
+    Nothing else is read, so that a missing verdict is a missing scenario and never a green one.
+    """
+    plan = read_plan(folder)
+    scenarios, missing = [], []
+    for planned in plan.planned:
+        path = folder / "scenarios" / planned.folder / "verdict.json"
+        if path.exists():
+            scenarios.append({key: v for key, v in json.loads(path.read_text("utf-8")).items() if key != "schema"})
+        else:
+            missing.append(planned.id)
+    bad = [Verdict(found["unexpected"]) for found in scenarios if not found["as_expected"]]
+    code = exit_code(bad, judged=len(scenarios), missing=len(missing))
+    return {
+        "schema": SCHEMA,
+        "run": plan.run,
+        "started": plan.started,
+        "seconds": seconds,
+        "system": plan.system,
+        "runtime": plan.runtime,
+        "versions": _versions(scenarios),
+        "seed": plan.seed,
+        "states": {name: {"expect": state["expect"]} for name, state in plan.states.items()},
+        "verdict": str(merge(Verdict(found["verdict"]) for found in scenarios)),
+        "as_expected": code == 0,
+        "exit": code,
+        "reasons": _reasons(scenarios, missing),
+        "scenarios": [{k: v for k, v in s.items() if k not in ("versions", "unexpected")} for s in scenarios],
+        "weaknesses": _weaknesses(plan, scenarios),
+        "skipped": [asdict(skip) for skip in plan.skipped],
+        "missing": missing,
+    }
+
+
+def _versions(scenarios: Sequence[JSON]) -> Mapping[str, str]:
+    return scenarios[0]["versions"] if scenarios else {}
+
+
+def _reasons(scenarios: Sequence[JSON], missing: Sequence[str]) -> list[str]:
+    reasons = [f"{found['id']}: {reason}" for found in scenarios if not found["as_expected"] for reason in found["reasons"]]
+    reasons += [f"{name} was planned and has no verdict" for name in missing]
+    if not scenarios:
+        reasons.append("nothing was judged")
+    elif not reasons:
+        faults = [fault for found in scenarios for fault in found["faults"]]
+        bit = sum(fault["bit"] for fault in faults)
+        reasons.append(f"all {len(scenarios)} scenarios are as expected; {bit} of {len(faults)} faults bit")
+    return reasons
+
+
+def _weaknesses(plan: Plan, scenarios: Sequence[JSON]) -> JSON:
+    """Each weakness of the system file: reproduced, where every planned scenario mapped to it shows it, and holds elsewhere."""
+    mapped: dict[str, dict[str, str]] = {}
+    for planned in plan.planned:
+        for weakness, clause in planned.exposes.items():
+            mapped.setdefault(weakness, {})[planned.scenario] = clause
+    result: JSON = {}
+    for weakness, clauses in sorted(mapped.items()):
+        where = []
+        for planned in plan.planned:
+            clause = clauses.get(planned.scenario)
+            if clause is None:
+                continue
+            wanted = Verdict.VIOLATED if weakness in planned.exposes else Verdict.HOLDS
+            found = next((s for s in scenarios if s["id"] == planned.id), None)
+            findings = found["findings"] if found else []
+            verdict = next((f["verdict"] for f in findings if f["clause"] == clause), "missing")
+            entry = {"scenario": planned.scenario, "state": planned.state, "clause": clause}
+            where.append({**entry, "verdict": verdict, "wanted": str(wanted)})
+        result[weakness] = {"reproduced": all(w["verdict"] == w["wanted"] for w in where), "where": where}
+    return result
+
+
+def write_nightly(reports: Path, runs: Sequence[tuple[str, str, int]]) -> int:
+    """Writes nightly.json ({runs: [{run, system, exit}]}) and returns the worst exit of them."""
+    worst = worst_exit(code for *_, code in runs)
+    entries = [{"run": run, "system": system, "exit": exit_} for run, system, exit_ in runs]
+    write_json(reports / "nightly.json", {"schema": SCHEMA, "runs": entries, "exit": worst})
+    return worst

@@ -1,0 +1,198 @@
+"""The way in from pytest: the fixture `run`, the plan at collection, the verdict at the end.
+
+Inert until asked: it acts only on tests that use its fixture, and only when a system is named (`--nats-system` or the
+ini option `nats_system`). Collecting starts nothing and imports nothing heavy. An async scenario is run on a loop of
+its own, so that it does not matter which asyncio plugin, in which mode, a suite uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError, UsageError
+from harness.marks import DOCUMENTATION, RUN_FOLDER, SETTINGS
+
+if TYPE_CHECKING:
+    from harness.report.terminal import Look
+    from harness.run import Run
+    from harness.session import Session
+
+_SESSION = pytest.StashKey["Session"]()
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds one option a setting, each also an ini option."""
+    group = parser.getgroup("nats-harness", "nats-harness: break a system built on NATS, judge its promises")
+    for name, text in SETTINGS.items():
+        group.addoption(f"--nats-{name}", dest=f"nats_{name}", default=None, help=text)
+        parser.addini(f"nats_{name}", text, default="")
+    group.addoption("--nats-quiet", dest="nats_quiet", action="store_true", help="lines of the harness' own alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marks; opens a session where a system is named."""
+    for line in DOCUMENTATION:
+        config.addinivalue_line("markers", line)
+    if config.getoption("nats_quiet") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Progress(config))
+
+
+def _asked(config: pytest.Config, name: str) -> str | None:
+    return config.getoption(f"nats_{name}", None) or config.getini(f"nats_{name}") or None
+
+
+def session_of(config: pytest.Config) -> Session | None:
+    """The session of this pytest run; None where no system is named."""
+    if _SESSION not in config.stash:
+        name = _asked(config, "system")
+        if name is None:
+            return None
+        from harness.session import Session
+
+        try:
+            config.stash[_SESSION] = Session.open({key: _asked(config, key) for key in SETTINGS}, config.rootpath)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_SESSION]
+
+
+def _uses_run(item: object) -> bool:
+    return isinstance(item, pytest.Function) and "run" in item.fixturenames and "nats_state" in item.fixturenames
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Makes async scenarios sync before an asyncio plugin sees them: the loop is ours."""
+    made = yield
+    for item in made if isinstance(made, list) else [made]:
+        if _uses_run(item) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _driven(item.obj)
+    return made
+
+
+def _driven(scenario: Callable[..., Any]) -> Callable[..., None]:
+    @functools.wraps(scenario)
+    def wrapper(*args: Any, run: Run, **fixtures: Any) -> None:
+        verdict = asyncio.run(run.drive(functools.partial(scenario, *args, run=run, **fixtures)))
+        if not verdict["as_expected"]:
+            from harness.report.terminal import failure
+
+            pytest.fail(failure(verdict), pytrace=False)
+
+    return wrapper
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A scenario runs once a state."""
+    if "nats_state" in metafunc.fixturenames:
+        session = session_of(metafunc.config)
+        metafunc.parametrize("nats_state", list(session.states) if session else ["no system"], indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Takes out what a state does not run, and marks what the system cannot."""
+    scenarios = [item for item in items if _uses_run(item)]
+    session = session_of(config) if scenarios else None
+    if session is None:
+        return
+    try:
+        leave = session.sort(scenarios, whole=all(Path(arg).is_dir() for arg in config.args))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    if leave:
+        config.hook.pytest_deselected(items=leave)
+        items[:] = [item for item in items if item not in leave]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The plan is on disk before the first process is started."""
+    scenarios = [item for item in session.items if _uses_run(item)]
+    if scenarios and _SESSION in session.config.stash:
+        session.config.stash[_SESSION].plan(scenarios, write=not session.config.option.collectonly)
+
+
+@pytest.fixture
+def nats_state(request: pytest.FixtureRequest) -> str:
+    """The state that this test runs the system in."""
+    return str(request.param)
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest, nats_state: str) -> Iterator[Run]:
+    """What a scenario holds: the system under test, its roles, load, faults and waits (harness.run.Run)."""
+    session = session_of(request.config)
+    if session is None:
+        pytest.fail(
+            "no system is named\n  fix: pytest --nats-system telhawk, or nats_system = ... in the ini file", pytrace=False
+        )
+    try:
+        yield session.run(request.node, nats_state)
+    except HarnessError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Names the run's folder before parallel workers start, so that all write into one."""
+    if not hasattr(session.config, "workerinput") and getattr(session.config.option, "numprocesses", None):
+        opened = session_of(session.config)
+        if opened is not None:
+            os.environ[RUN_FOLDER] = str(opened.folder())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Adds the scenarios up, and writes verdict and page."""
+    opened = session.config.stash.get(_SESSION, None)
+    if opened is not None and not hasattr(session.config, "workerinput"):
+        opened.finish()
+        os.environ.pop(RUN_FOLDER, None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The verdict in lines, where a run was judged."""
+    opened = config.stash.get(_SESSION, None)
+    if opened is not None and opened.verdict is not None and not config.getoption("nats_quiet"):
+        for line in opened.summary(_look()):
+            terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """No dots where the harness prints lines of its own."""
+    return ("", "", "") if config.getoption("nats_quiet") and isinstance(report, pytest.TestReport) else None
+
+
+class _Progress:
+    """Lines of the harness' own while a run goes on: one when a scenario starts, one when it is done."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A scenario starts."""
+        self._say(f"... {nodeid.rpartition('::')[2].removeprefix('test_')}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A scenario is done; where it left no verdict, what it ended with."""
+        session = session_of(self._config)
+        if session is None or report.when != "teardown" and not (report.when == "setup" and report.failed):
+            return
+        for line in session.scenario(report.nodeid, _look()) or str(report.longrepr or "").splitlines():
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        self._config.get_terminal_writer().line(line, flush=True)
+
+
+def _look() -> Look:
+    from harness.report.terminal import Look
+
+    return Look.of(sys.stdout, os.environ)

@@ -1,0 +1,12 @@
+"""What a run found, for people: a page, lines for a terminal, and the published schema of verdict.json.
+
+    page      index.html, one self-contained file (imports jinja2)
+    terminal  a line a scenario, the summary of a run and of a night
+    schema    validate() and validate_scenario() against verdict.schema.json (imports jsonschema)
+    shape     verdict.json and nightly.json as types
+    reading   what page and terminal say about them: how a finding stands to what was expected, sums, the matrix
+    text      one way to write numbers, and to make foreign text harmless
+
+Everything is read from the JSON files alone: the same files give the same page and the same lines. Import the modules
+that you need: this package imports none, since jinja2 and jsonschema take their time.
+"""

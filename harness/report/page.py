@@ -1,0 +1,182 @@
+"""index.html of a run: one self-contained file, without a script, rendered from verdict.json alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.errors import HarnessError
+from harness.report import reading, text
+from harness.report.reading import Standing
+from harness.report.schema import validate
+from harness.report.shape import Run, Scenario, Trouble
+
+_HERE = Path(__file__).parent
+PARTS = ("start", "windows_and_waits", "stop_load", "final_reads", "judging", "writing", "teardown")
+"""The parts of a scenario's cost, in the order in which they pass; others come after them."""
+
+
+def write(run_folder: Path) -> Path:
+    """Renders `run_folder`/verdict.json to index.html beside it, and returns that path.
+
+    The page is replaced at once, never half written. Raises HarnessError where verdict.json is missing, is not JSON,
+    or is not what its schema says.
+    """
+    source = run_folder / "verdict.json"
+    try:
+        verdict = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HarnessError(
+            f"the run's verdict cannot be read: {error}",
+            where=str(source),
+            fix="judge the run again, or name the folder of a run that ended",
+        ) from error
+    validate(verdict)
+    page = run_folder / "index.html"
+    half = page.with_name(f".index.html.{os.getpid()}")
+    half.write_text(render(verdict), encoding="utf-8")
+    half.replace(page)
+    return page
+
+
+def render(verdict: Mapping[str, Any]) -> str:
+    """The page for a run's verdict.json, which must be valid (`schema.validate`); the same verdict, the same page."""
+    run = cast(Run, text.plain_tree(dict(verdict)))
+    headline, sentence = reading.EXITS[run["exit"]]
+    scenarios = run["scenarios"]
+    anchors = _anchors(scenarios)
+    placed = _Places(dict(zip((id(scenario) for scenario in scenarios), anchors, strict=True)))
+    unexpected = placed.take(reading.to_look_at(run))
+    expected = placed.take([s for s in scenarios if reading.findings(s, Standing.SHOWN, Standing.ASIDE)])
+    quiet = placed.take([s for s in scenarios if reading.findings(s, Standing.HOLDS) or placed.waits(s)])
+    style = _style()
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            run=run,
+            headline=headline,
+            sentence=sentence,
+            style=Markup(style),
+            style_hash=_hash(style),
+            sums=reading.sums(run),
+            columns=reading.columns(run),
+            anchors=anchors,
+            unexpected_scenarios=unexpected,
+            expected_scenarios=expected,
+            quiet_scenarios=quiet,
+            reproduced=sum(weakness["reproduced"] for weakness in run["weaknesses"].values()),
+            not_judged=_not_judged(scenarios),
+            troubles=_troubles(scenarios),
+            calm=[scenario["id"] for scenario in scenarios if not scenario["faults"]],
+            parts=_parts(scenarios),  # part of the cost to its sum
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        bound=reading.bound,
+        count=lambda n: f"{n:,}",
+        evidence=reading.evidence,
+        margin=reading.margin,
+        measured=reading.measured,
+        moment=text.moment,
+        folder=_folder,
+        seconds=text.seconds,
+    )
+    environment.tests["bare"] = reading.bare
+    environment.globals.update(
+        bare=reading.bare,
+        cell=reading.cell,
+        findings=reading.findings,
+        overlapping=reading.overlapping,
+        reasons_besides=reading.reasons_besides,
+        says=reading.SAYS,
+        weaknesses_of=reading.weaknesses_of,
+    )
+    return environment
+
+
+def _folder(scenario_id: str) -> str:
+    """Where a scenario's folder lies beside the page (`broker_crash[hardened]` in broker_crash-hardened), as a link."""
+    return f"scenarios/{quote(scenario_id.replace('[', '-').replace(']', ''), safe='')}/"
+
+
+def _style() -> str:
+    return (_HERE / "page.css").read_text(encoding="utf-8")
+
+
+def _hash(style: str) -> str:
+    """The style's hash as a Content-Security-Policy names it: no other style, and no script, can take effect."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+
+
+def _anchors(scenarios: list[Scenario]) -> list[str]:
+    """One anchor a scenario, readable and the same in every run: scenario-broker-crash-hardened."""
+    found: list[str] = []
+    for scenario in scenarios:
+        name = "scenario-" + re.sub(r"[^a-z0-9]+", "-", scenario["id"].lower()).strip("-")
+        taken = sum(other == name or other.startswith(f"{name}.") for other in found)
+        found.append(f"{name}.{taken + 1}" if taken else name)
+    return found
+
+
+class _Places:
+    """A scenario may stand in several sections; its anchor goes to the first."""
+
+    def __init__(self, anchors: dict[int, str]) -> None:
+        self._waiting = anchors
+
+    def waits(self, scenario: Scenario) -> bool:
+        """Has the scenario no place yet?"""
+        return id(scenario) in self._waiting
+
+    def take(self, scenarios: list[Scenario]) -> list[tuple[Scenario, str]]:
+        """The scenarios, each with its anchor, or with none where an earlier section has it."""
+        return [(scenario, self._waiting.pop(id(scenario), "")) for scenario in scenarios]
+
+
+class _NotJudged(NamedTuple):
+    guarantee: str
+    line: str
+    ids: list[str]
+
+
+def _not_judged(scenarios: list[Scenario]) -> list[_NotJudged]:
+    """What could not be judged, the scenarios put together where the line to add is the same."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for scenario in scenarios:
+        for guarantee, line in scenario["not_judged"].items():
+            found.setdefault((guarantee, line), []).append(scenario["id"])
+    return [_NotJudged(guarantee, line, ids) for (guarantee, line), ids in found.items()]
+
+
+def _troubles(scenarios: list[Scenario]) -> list[tuple[str, Trouble]]:
+    return [(scenario["id"], trouble) for scenario in scenarios for trouble in scenario["troubles"]]
+
+
+def _parts(scenarios: list[Scenario]) -> dict[str, float]:
+    """Each part of the cost, in the order in which they pass, with its sum."""
+    seen = dict.fromkeys(part for scenario in scenarios for part in scenario["cost"])
+    ordered = [part for part in PARTS if part in seen] + [part for part in seen if part not in PARTS]
+    return {part: sum(scenario["cost"].get(part, 0.0) for scenario in scenarios) for part in ordered}

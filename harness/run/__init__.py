@@ -1,0 +1,167 @@
+"""What a scenario holds: the system under test by its roles, its load, its faults, and the waits between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, UnknownName, UsageError
+from harness.verdict import Doubt
+
+if TYPE_CHECKING:
+    from harness.guarantees._base import Guarantee
+    from harness.run.setting import Setting
+    from harness.run.world import World
+    from harness.runtime.contract import Node
+
+IN_HAND_WITHIN_S = 10.0
+"""How long `in_hand` waits; fewer operations than asked for are recorded, and make findings inconclusive."""
+
+
+class Faults:
+    """One method a registered fault: `run.faults.kill(node)`, `run.faults.silent(source, provider)`, ...
+
+    Each is an async context manager: the fault lasts as long as its body, and is healed on every way out.
+    """
+
+    def __init__(self, world: Callable[[], World]) -> None:
+        self._world = world
+        self._count = 0
+
+    def __getattr__(self, kind: str) -> Callable[..., AbstractAsyncContextManager[None]]:
+        from harness.faults import load_all
+
+        registry = load_all()
+        if kind not in registry:
+            raise UnknownName(kind, registry, kind="fault")
+        made = registry[kind]
+
+        @asynccontextmanager
+        async def fault(*target: object, **asked: object) -> AsyncIterator[None]:
+            from harness.faults import applied
+
+            world = self._world()
+            self._count += 1
+            async with applied(made(world.stage, *target, **asked), self._count):
+                yield
+
+        return fault
+
+
+class Run:
+    """One scenario's run. Outside of `drive` there is no system, and every role is an error that says so."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.faults = Faults(self._opened)
+        self._world: World | None = None
+
+    async def drive(self, scenario: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+        """Opens the system, runs the scenario, closes everything, judges; the scenario's verdict.
+
+        What the scenario raises is recorded as a trouble and raised again once the verdict is written. A system that
+        could not be started gives an inconclusive verdict that says why.
+        """
+        from harness.run import judging, world
+
+        raised: Exception | None = None
+        async with world.recorded(self.setting) as recorder:
+            try:
+                async with world.opened(self.setting, recorder) as self._world:
+                    await scenario()
+            except HarnessError as error:
+                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=str(error))
+            except Exception as error:
+                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=f"the scenario raised {error!r}")
+                raised = error
+            finally:
+                self._world = None
+        verdict = judging.judge_scenario(self.setting.folder)
+        judging.keep(self.setting.folder, self.setting.system.path)
+        if raised is not None:
+            raise raised
+        return verdict
+
+    # ---- roles ----------------------------------------------------------------------------------------------------
+
+    @property
+    def broker(self) -> Node:
+        """The broker's first node."""
+        return self._opened().runtime.nodes["broker-0"]
+
+    @property
+    def entry(self) -> Node | None:
+        """The replica where work is offered; None where the load itself is the broker's client."""
+        name = self._opened().entry
+        return None if name == "load" else self._opened().runtime.nodes[name]
+
+    @property
+    def workers(self) -> Sequence[Node]:
+        """The replicas that take work from the broker."""
+        return [node for node in self._opened().runtime.nodes.values() if node.role == "worker"]
+
+    @property
+    def a_worker(self) -> Node:
+        """One of the workers, drawn by the run's seed."""
+        by_name = {node.name: node for node in self.workers}
+        return by_name[self.setting.draw("a_worker", list(by_name))]
+
+    def dependency_of(self, node: Node) -> Node:
+        """The provider that a link leads to from this node, the broker left out; an error where it is not one."""
+        world = self._opened()
+        targets = sorted(target for source, target in world.runtime.links if source == node.name)
+        providers = [name for name in targets if world.runtime.nodes[name].role != "broker"]
+        if len(providers) != 1:
+            raise UsageError(f"{node.name} has {len(providers)} dependencies ({', '.join(providers) or 'none'}), not one")
+        return world.runtime.nodes[providers[0]]
+
+    # ---- work and waits -------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def load(self, *, times: float = 1.0) -> AsyncIterator[None]:
+        """Offers every workload of the system at `times` its rate while the body lasts.
+
+        On leaving, arrivals stop, answers are awaited up to their deadline, what is open is polled until it is done or
+        settled, and every observer reads to the end.
+        """
+        world = self._opened()
+        await world.start_load(times)
+        try:
+            yield
+        finally:
+            await world.stop_load()
+
+    async def steady(self, seconds: float) -> None:
+        """Lasts until work was offered as intended for `seconds`, at most 10 s longer. Never raises."""
+        await self._opened().waiting.steady(seconds)
+
+    async def recovered(self, within_s: float | None = None) -> None:
+        """Waits until clients are back, answers are ok and what was accepted is done or settled. Never raises.
+
+        Each moment is recorded. `within_s` None: as long as the promises allow for all of it.
+        """
+        await self._opened().waiting.recovered(within_s)
+
+    async def in_hand(self, worker: Node, least: int) -> None:
+        """Waits until the worker has begun `least` operations that it has not finished, at most 10 s."""
+        world = self._opened()
+        deadline = monotonic_ns() + int(IN_HAND_WITHIN_S * 1e9)
+        while (count := world.in_hand(worker.name)) < least and monotonic_ns() < deadline:
+            await asyncio.sleep(0.02)
+        world.recorder.line("in_hand", node=worker.name, count=count, asked=least)
+
+    def expect(self, *promises: Guarantee) -> None:
+        """What is judged besides no_loss, no_phantoms and effects, and with which bounds."""
+        for guarantee in promises:
+            self._opened().recorder.line("expect", guarantee=guarantee.name, bounds=guarantee.bounds())
+
+    def _opened(self) -> World:
+        if self._world is None:
+            raise UsageError(
+                "the system is not running here",
+                fix="use `run` inside the scenario, which must be an async test",
+            )
+        return self._world

@@ -1,0 +1,125 @@
+"""A scenario's verdict: a pure function of its history.
+
+It is what a run does at its end, and what `nats-harness judge` does again, byte for byte the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.guarantees import judge
+from harness.guarantees._base import NS, end_ns
+from harness.history.reader import FaultSpan, History
+from harness.history.rows import Outcome
+from harness.verdict import Expectation, Finding, merge
+
+JSON = dict[str, Any]
+SCHEMA = 1
+
+
+def judge_scenario(folder: Path) -> JSON:
+    """Judges the history in `folder`/history and writes `folder`/verdict.json; returns what it wrote."""
+    verdict = _verdict(History.open(folder / "history"))
+    text = json.dumps(verdict, indent=1, ensure_ascii=False) + "\n"
+    (folder / "verdict.json").write_text(text, encoding="utf-8")
+    return verdict
+
+
+def _verdict(history: History) -> JSON:
+    meta = history.meta
+    findings, not_judged = judge(history)
+    expectation = Expectation(meta["exposes"])
+    unexpected = expectation.unexpected(findings)
+    start = _load_start(history)
+    return {
+        "schema": SCHEMA,
+        "id": meta["id"],
+        "scenario": meta["scenario"],
+        "state": meta["state"],
+        "expect": meta["expect"],
+        "verdict": str(merge(finding.verdict for finding in findings)),
+        "as_expected": not unexpected,
+        "unexpected": str(merge(verdict for verdict, _ in unexpected)) if unexpected else "",
+        "reasons": [reason for _, reason in unexpected],
+        "seconds": _seconds(history),
+        "cost": _cost(history),
+        "repro": meta["repro"],
+        "operations": _operations(history),
+        "faults": [_fault(span, start) for span in history.faults()],
+        "findings": [_finding(finding) for finding in findings],
+        "reproduced": expectation.reproduced(findings),
+        "exposes": dict(meta["exposes"]),
+        "not_judged": dict(not_judged),
+        "troubles": [{"name": t["name"], "detail": str(t.get("detail", ""))} for t in history.troubles()],
+        "versions": dict(meta["versions"]),
+    }
+
+
+def _load_start(history: History) -> int:
+    started = [line["t_ns"] for line in history.lines("load") if line["event"] == "started"]
+    return started[0] if started else int(history.meta["began_ns"])
+
+
+def _seconds(history: History) -> float:
+    return round((end_ns(history) - int(history.meta["began_ns"])) / NS, 3)
+
+
+def _cost(history: History) -> Mapping[str, float]:
+    """Seconds by phase, in the order met; windows and waits are what the scenario itself asked for."""
+    cost: Counter[str] = Counter()
+    for line in history.lines("phase"):
+        cost[line["name"]] += line["t_ns"] - line["from_ns"]
+    return {name: round(ns / NS, 3) for name, ns in cost.items()}
+
+
+def _operations(history: History) -> Mapping[str, int]:
+    outcomes = Counter(operation.outcome for operation in history.operations())
+    return {"offered": sum(outcomes.values()), **{str(outcome): outcomes[outcome] for outcome in Outcome}}
+
+
+def _fault(span: FaultSpan, start: int) -> JSON:
+    def since(t_ns: int | None) -> float | None:
+        return None if t_ns is None else round((t_ns - start) / NS, 4)
+
+    return {
+        "id": span.id,
+        "kind": span.kind,
+        "target": span.target,
+        "how": span.how,
+        "asked": since(span.asked_ns),
+        "effective": since(span.effective_ns),
+        "healed": since(span.healed_ns),
+        "bit": span.bit,
+        "evidence": dict(span.evidence),
+    }
+
+
+def _finding(finding: Finding) -> JSON:
+    data = asdict(finding)
+    data["verdict"] = str(finding.verdict)
+    data["measured"] = None if finding.measured is None else round(finding.measured, 6)
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
+
+
+
+
+def keep(folder: Path, system_file: Path) -> None:
+    """What a scenario's folder holds beside its verdict: the history in columns, each node's output, the system file."""
+    from harness.history.compact import compact
+
+    logs = folder / "logs"
+    logs.mkdir(exist_ok=True)
+    history = History.open(folder / "history")
+    lines: dict[str, list[str]] = {}
+    start = int(history.meta["began_ns"])
+    for line in history.lines("output"):
+        lines.setdefault(line["node"], []).append(f"{(line['t_ns'] - start) / NS:9.3f} {line['text']}\n")
+    for node, texts in lines.items():
+        (logs / f"{node}.log").write_text("".join(texts), encoding="utf-8")
+    (folder / "system.toml").write_bytes(system_file.read_bytes())
+    compact(folder / "history")

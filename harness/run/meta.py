@@ -1,0 +1,74 @@
+"""What is known of a scenario before it starts: the head of its history, all that a guarantee may know of the system."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from typing import Any
+
+from harness.run.setting import Setting
+from harness.run.versions import versions
+from harness.system.model import LOAD, HttpAsync, SystemFile
+
+SOURCES = {
+    "terminal": "a workload with a poll, or of kind jetstream",
+    "effects": 'an effects table in the workload, e.g. effects = { url = "{store.url}/done?after={cursor}", op = "$.note" }',
+    "enumerates": "an effects table or taps in the workload",
+    "clients": "a placeholder {broker.url} in a service's command, env or files",
+}
+"""Each source that a guarantee may need, and the line that a system file without it would have to add."""
+
+
+def meta(setting: Setting) -> dict[str, Any]:
+    """The meta of a scenario's history; JSON."""
+    system = setting.system
+    brokers = [name for name in system.nodes() if name.startswith("broker-")]
+    entry = next((system.replicas(name)[0] for name in [system.entry()] if name), LOAD)
+    promises = system.promises.model_dump()
+    least, most = system.promises.effects_bounds()
+    return {
+        "id": setting.planned_id,
+        "scenario": setting.scenario,
+        "state": setting.state,
+        "expect": setting.expect,
+        "exposes": dict(setting.exposes),
+        "calm": setting.calm,
+        "run": setting.run,
+        "nonce": setting.nonce,
+        "seed": setting.seed,
+        "system": system.system.name,
+        "runtime": "processes",
+        "repro": setting.repro,
+        "began_ns": monotonic_ns(),
+        "versions": versions(system.broker.version or ""),
+        "promises": {**promises, "settles_s": setting.settles_s, "effects_least": least, "effects_most": most},
+        "workloads": {name: _workload(workload) for name, workload in system.workloads.items()},
+        "entry": entry,
+        "workers": [replica for name in system.workers() for replica in system.replicas(name)],
+        "brokers": brokers,
+        "clients": sorted({link.source for link in system.links() if link.target in brokers}),
+        "effects_by": any(workload.effects and workload.effects.by for workload in system.workloads.values()),
+        "sources": _sources(system),
+        "lines_to_add": SOURCES,
+    }
+
+
+def _workload(workload: Any) -> dict[str, Any]:
+    return {
+        "kind": workload.kind,
+        "rate": workload.rate,
+        "answers_s": workload.answers_s,
+        "results_s": workload.results_s,
+        "polled": isinstance(workload, HttpAsync),
+    }
+
+
+def _sources(system: SystemFile) -> list[str]:
+    workloads = system.workloads.values()
+    streams = any(workload.kind == "jetstream" for workload in workloads)
+    found = {
+        "terminal": True,
+        "effects": streams or any(workload.effects for workload in workloads),
+        "enumerates": streams or any(workload.effects or workload.taps for workload in workloads),
+        "clients": any(link.target.startswith("broker-") for link in system.links()),
+    }
+    return sorted(name for name, there in found.items() if there)

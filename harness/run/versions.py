@@ -1,0 +1,20 @@
+"""What a run ran on: the versions that a verdict must name, since a red one may be a pair of versions."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("nats-harness", "nats-py", "locust", "toxiproxy-python")
+TOXIPROXY = "2.12.0"
+
+
+def versions(nats_server: str) -> dict[str, str]:
+    """Name to version: the broker's as the system file pins it, toxiproxy's as it is built, packages, Python, kernel."""
+    found = {"nats-server": nats_server, "toxiproxy": TOXIPROXY}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return {**found, "python": platform.python_version(), "kernel": platform.release()}

@@ -1,0 +1,248 @@
+"""A running system with everything that watches it: opened in order, closed in the opposite one.
+
+    recorded   the history, from before the first process until after the last
+    opened     runtime, observers, probe, load; prepared and ready
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from harness.faults import Stage
+from harness.errors import HarnessError
+from harness.history.clock import take_anchor
+from harness.history.reader import History
+from harness.history.recorder import Recorder, write_meta
+from harness.load.driver import Load, config_of, followed
+from harness.load.live import LiveView
+from harness.observe import dead_letters, taps
+from harness.observe._base import login_of
+from harness.observe.broker import Broker
+from harness.observe.connections import Connections
+from harness.observe.effects import Effects
+from harness.observe.noise import Noise
+from harness.observe.probe import Probe
+from harness.observe.taps import Taps
+from harness.run import preparing
+from harness.run.meta import meta
+from harness.run.setting import Setting
+from harness.run.waiting import Waiting
+from harness.runtime._together import together
+from harness.runtime.processes import Processes
+from harness.system.loader import env_values, resolve_hardening, secrets
+from harness.system.model import LOAD
+from harness.verdict import Doubt
+
+if TYPE_CHECKING:
+    from harness.observe._base import Observer
+
+WRITER = 0
+"""The load's number as a writer of operations."""
+LOAD_NAME = "load-0"
+SUBSCRIBED_WITHIN_S = 10.0
+
+
+@dataclass
+class World:
+    """What is running. `entry` is the entry's first replica, or `load` where the system has none."""
+
+    setting: Setting
+    recorder: Recorder
+    runtime: Processes
+    load: Load
+    effects: list[Effects]
+    observers: list[Observer]
+    waiting: Waiting
+    stage: Stage
+    entry: str
+
+    def in_hand(self, worker: str) -> int:
+        """Operations that a replica has begun and not finished, as the effects tell."""
+        return sum(source.in_hand(worker) for source in self.effects)
+
+    async def start_load(self, times: float) -> None:
+        """Starts the arrivals of every workload."""
+        self.waiting.rate = times * sum(workload.rate for workload in self.setting.system.workloads.values())
+        with phase(self.recorder, "start_load"):
+            await self.load.start(times)
+
+    async def stop_load(self) -> None:
+        """Stops arrivals, waits for answers, then until all is done or settled, then reads everything to the end."""
+        with phase(self.recorder, "stop_load"):
+            await self.load.stop()
+        with phase(self.recorder, "settle"):
+            await self.waiting.settled()
+        with phase(self.recorder, "final_reads"):
+            async with asyncio.TaskGroup() as reads:
+                reads.create_task(self.load.final())
+                for observer in self.observers:
+                    reads.create_task(observer.final())
+
+
+@contextmanager
+def phase(recorder: Recorder, name: str) -> Iterator[None]:
+    """Records how long a part of the scenario took."""
+    from_ns = monotonic_ns()
+    try:
+        yield
+    finally:
+        now = monotonic_ns()
+        recorder.line("phase", t_ns=now, name=name, from_ns=from_ns, to_ns=now)
+
+
+@asynccontextmanager
+async def recorded(setting: Setting) -> AsyncIterator[Recorder]:
+    """The scenario's history: begun before anything else, and closed whatever happens."""
+    folder = setting.folder / "history"
+    folder.mkdir(parents=True)
+    write_meta(folder, meta(setting))
+    recorder = Recorder(folder, name="runner", nonce=setting.nonce)
+    for secret in secrets(setting.system, os.environ):
+        recorder.secret(secret)
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+
+
+@asynccontextmanager
+async def opened(setting: Setting, recorder: Recorder) -> AsyncIterator[World]:
+    """The system, running and watched. Raises StartError where it does not get ready; nothing is left running."""
+    first = take_anchor()
+    async with AsyncExitStack() as stack:
+        yield await _open(setting, recorder, stack)
+        if first.stepped(take_anchor()):
+            recorder.line("trouble", name=Doubt.CLOCK_STEPPED, detail="the wall clock was set during the scenario")
+
+
+async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> World:
+    system, environment = setting.system, env_values(setting.system)
+    runtime = Processes(
+        system,
+        folder=setting.folder,
+        recorder=recorder,
+        hardening=resolve_hardening(system, setting.hardening) if setting.hardening else None,
+        values=environment,
+        without=frozenset(setting.started_with.get("without", ())),
+        replicas=setting.started_with.get("replicas", {}),
+        run=setting.run,
+    )
+    history = setting.folder / "history"
+    login = login_of(system.broker.connect.model_dump() if system.broker.connect else None, os.environ)
+    paths = {name: service.ready.http for name, service in system.services.items() if service.ready and service.ready.http}
+    probe = Probe(runtime, folder=history, nonce=setting.nonce, login=login, paths=paths)
+    load = Load(setting.folder, spawn=runtime.child, name=LOAD_NAME)
+    stack.push_async_callback(_closing, recorder, (probe.close, load.close, runtime.close))
+    tasks = await stack.enter_async_context(_Watching())
+    broker_taps: list[Taps] = []
+
+    async def before_services() -> None:
+        broker = runtime.broker
+        host, port = broker.direct(what="host"), int(broker.direct(what="port"))
+        wanted = [*taps.subscriptions(system), *dead_letters.subscriptions(system)]
+        broker_taps.append(Taps(recorder, host, port, login, wanted))
+        monitors = {broker.name: broker.monitor_url}
+        connections = Connections(recorder, runtime.links, monitors)
+        tasks.watch(broker_taps[0], connections, Broker(recorder, monitors))
+        await broker_taps[0].wait_subscribed(within_s=SUBSCRIBED_WITHIN_S)
+        await preparing.make_streams(system, broker.direct(), login)
+
+    await together([runtime.open(before_services), load.open(), probe.start()])
+    direct = {**runtime.addresses(None), **environment}
+    with phase(recorder, "prepare"):
+        kept = await preparing.prepare(system, direct)
+    for secret in kept.values():
+        recorder.secret(secret)
+    effects = [
+        Effects(recorder, workload.effects, {**direct, **kept}, where=f"workloads.{name}.effects")
+        for name, workload in system.workloads.items()
+        if workload.effects is not None
+    ]
+    config = config_of(
+        system,
+        nonce=setting.nonce,
+        writer=WRITER,
+        name=LOAD_NAME,
+        history=history,
+        values={**runtime.addresses(LOAD), **environment, **kept},
+        direct=runtime.broker.direct(),
+        connect=login,
+        secrets=[*secrets(system, os.environ), *kept.values()],
+    )
+    await load.configure(config)
+    tasks.watch(*effects, Noise(recorder, lambda: _groups(runtime, load, probe)))
+    entry = next((system.replicas(name)[0] for name in [system.entry()] if name), LOAD)
+    clients = [key for key in runtime.links if key[1] == runtime.broker.name]
+    connections = tasks.connections()
+    promises = system.promises
+    waiting = Waiting(
+        recorder=recorder,
+        live=LiveView(history, writer=WRITER, sights=(LOAD_NAME, "runner"), followed=followed(system)),
+        alive=connections.alive,
+        clients=tuple(clients),
+        settles_s=setting.settles_s,
+        within_s=promises.reconnects_s + promises.works_s + promises.drains_s + setting.settles_s,
+    )
+    stage = Stage(
+        runtime=runtime,
+        recorder=recorder,
+        probe=probe,
+        history=lambda: History.open(history),
+        observers_back=lambda: broker_taps[0].wait_subscribed(within_s=SUBSCRIBED_WITHIN_S),
+        entry=entry,
+        journal=runtime.journal.note,
+        injecting=waiting.before_fault,
+        mended=waiting.healed,
+    )
+    return World(setting, recorder, runtime, load, effects, tasks.observers, waiting, stage, entry)
+
+
+class _Watching:
+    """The observers' tasks: an observer that fails is a trouble at the end, and never ends the scenario."""
+
+    def __init__(self) -> None:
+        self.observers: list[Observer] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> _Watching:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise HarnessError(f"an observer failed: {error!r}") from error
+
+    def watch(self, *observers: Observer) -> None:
+        """Starts to read."""
+        self.observers += observers
+        self._tasks += [asyncio.create_task(observer.watch()) for observer in observers]
+
+    def connections(self) -> Connections:
+        """The one that watches connections."""
+        return next(observer for observer in self.observers if isinstance(observer, Connections))
+
+
+async def _closing(recorder: Recorder, closes: Sequence[Callable[[], Coroutine[object, object, None]]]) -> None:
+    with phase(recorder, "teardown"):
+        await together([close() for close in closes])
+
+
+def _groups(runtime: Processes, load: Load, probe: Probe) -> Mapping[str, Iterable[int]]:
+    """The processes whose use of the cores is recorded."""
+    nodes = runtime.nodes.values()
+    return {
+        "system": [node.pid for node in nodes if node.pid and node.role != "broker"],
+        "broker": [node.pid for node in nodes if node.pid and node.role == "broker"],
+        "proxies": [link.proxy_pid for link in runtime.links.values()],
+        "load": [load.pid] if load.pid else [],
+        "runner": [os.getpid()],
+    }

@@ -1,0 +1,127 @@
+"""How a node shows that it is ready: each is one look, which says what was seen, or "" once it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from harness.runtime._http import LOOPBACK, request
+
+Look = Callable[[], Awaitable[str]]
+LOOK_WITHIN_S = 1.0
+COMMAND_WITHIN_S = 10.0
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts on this port of loopback, where that is known without waiting."""
+    with socket.socket() as probe:
+        probe.setblocking(False)
+        probe.connect_ex((LOOPBACK, port))
+        try:
+            probe.getpeername()
+        except OSError:
+            return False
+    return True
+
+
+def by_http(url: str) -> Look:
+    """A GET of `url` is answered with a status of 200 to 299."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or LOOPBACK, parts.port or 80
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    async def look() -> str:
+        if host == LOOPBACK and not listens(port):  # far cheaper than a request, and asked fifty times a second
+            return f"nobody listens on {LOOPBACK}:{port}"
+        try:
+            status, _ = await request("GET", port, path, within_s=LOOK_WITHIN_S, host=host)
+        except TimeoutError:
+            return f"{url} did not answer in {LOOK_WITHIN_S:g} s"
+        except OSError as error:
+            return f"{url}: {error.strerror or error}"
+        return "" if 200 <= status < 300 else f"{url} answered {status}"
+
+    return look
+
+
+def by_port(port: int) -> Look:
+    """Somebody accepts on the port."""
+
+    async def look() -> str:
+        return "" if listens(port) else f"nobody listens on {LOOPBACK}:{port}"
+
+    return look
+
+
+def by_log(pattern: str, lines: Callable[[], Sequence[str]]) -> Look:
+    """A line of its output matches."""
+    expression = re.compile(pattern)
+
+    async def look() -> str:
+        return "" if any(map(expression.search, lines())) else f"no line matches {pattern!r}"
+
+    return look
+
+
+def by_command(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> Look:
+    """A command exits with 0."""
+
+    def run() -> str:
+        try:
+            done = subprocess.run(
+                argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_WITHIN_S
+            )
+        except subprocess.TimeoutExpired:
+            return f"{argv[0]} ran for more than {COMMAND_WITHIN_S:g} s"
+        except OSError as error:
+            return f"{argv[0]} cannot be run: {error.strerror}"
+        return "" if done.returncode == 0 else f"{argv[0]} exited with {done.returncode}"
+
+    async def look() -> str:
+        return await asyncio.to_thread(run)
+
+    return look
+
+
+def by_sign_in(port: int, user: str, password: str) -> Look:
+    """A NATS server on the port takes this user."""
+    options = {"user": user, "pass": password, "verbose": False, "pedantic": False, "lang": "python", "version": "0"}
+    hello = f"CONNECT {json.dumps({**options, 'name': 'nats-harness ready', 'protocol': 1})}\r\nPING\r\n".encode()
+
+    async def look() -> str:
+        if not listens(port):
+            return f"nobody listens on {LOOPBACK}:{port}"
+        try:
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                reader, writer = await asyncio.open_connection(LOOPBACK, port)
+                try:
+                    await reader.readline()
+                    writer.write(hello)
+                    answer = (await reader.readline()).decode(errors="replace").strip()
+                finally:
+                    writer.close()
+        except TimeoutError:
+            return "the broker did not answer"
+        except OSError as error:
+            return f"{LOOPBACK}:{port}: {error.strerror or error}"
+        return "" if answer == "PONG" else answer or "the broker closed the connection"
+
+    return look
+
+
+def all_of(*looks: Look) -> Look:
+    """Each, in order; what the first one that is not ready saw."""
+
+    async def look() -> str:
+        for one in looks:
+            if seen := await one():
+                return seen
+        return ""
+
+    return look

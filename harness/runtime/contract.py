@@ -1,0 +1,209 @@
+"""What every runtime offers: nodes, links, and the whole. Two ways keep it: processes and, later, containers.
+
+All moments are t_ns, CLOCK_MONOTONIC of the host, at which something was *seen* to be so by its own mechanism (a pidfd,
+the state of a task, the proxy's answer), never at which it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from harness.system.model import Role
+
+Way = Literal["both", "to", "from"]
+"""`to`: from the link's source to its target; `from`: the answers."""
+How = Literal["silent", "frozen", "refused"]
+LinkKey = tuple[str, str]
+LogLine = Mapping[str, object]
+Subscriber = Callable[[int, LogLine], None]
+"""Called in the loop with t_ns of arrival and a line of the proxy's log, parsed."""
+
+
+class Recorder(Protocol):
+    """What a runtime needs of history's Recorder."""
+
+    def line(self, kind: str, /, *, t_ns: int | None = None, **fields: object) -> None:
+        """Adds a line to the history; t_ns is now unless given."""
+
+    def secret(self, text: str) -> None:
+        """Keeps a text out of the history from now on."""
+
+
+class Crossed(NamedTuple):
+    """Bytes of a link's living connections, as the kernel counts them at the proxy; a closed connection's are gone."""
+
+    to_in: int
+    """Received from the source."""
+    to_out: int
+    """Acknowledged by the target."""
+    from_in: int
+    """Received from the target."""
+    from_out: int
+    """Acknowledged by the source."""
+
+
+class Socket(NamedTuple):
+    """One TCP socket, as the kernel sees it. `local` and `remote` are "127.0.0.1:4222"."""
+
+    local: str
+    remote: str
+    state: str
+    """"ESTABLISHED", "CLOSE_WAIT", ... (tcp(7))."""
+    inode: int
+    """0 where no process owns it (yet, or any more)."""
+    received: int
+    """Bytes received in order."""
+    acked: int
+    """Bytes sent and acknowledged; an acknowledgement may be 40 ms late (delayed ACK)."""
+
+
+class Node(Protocol):
+    """One node of the broker or one replica of a service."""
+
+    name: str
+    service: str
+    role: Role
+    dir: Path
+    """`{dir}`: its own folder, which survives kill and restart."""
+    storage: Path
+    """Where it keeps what must survive: the broker's store, a service's `dir`."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, or None while it is down."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs or is paused."""
+
+    def direct(self, port: str = "", what: Literal["url", "host", "port"] = "url") -> str:
+        """Its address past the proxies, for observers only. `port` by name, "" is the first. Raises UnknownName."""
+
+    async def start(self, *, version: str | None = None) -> None:
+        """Starts it, on the same ports and folder as before; `version` is the broker's. Does not wait for readiness.
+
+        Its links stay as they are: whoever started it opens them. Raises StartError where it cannot be run.
+        """
+
+    async def ready(self, *, within_s: float) -> None:
+        """Waits until it says that it is ready. Raises StartError, with its last lines, when it died or did not."""
+
+    async def kill(self) -> int:
+        """SIGKILL to it and its children; t_ns of its death. Then its links refuse."""
+
+    async def terminate(self, *, grace_s: float) -> tuple[int, int]:
+        """Asks it to stop as the system file says, and kills it after `grace_s`; t_ns of its end, and its exit code.
+
+        The code is negative for a signal: -9 where it outlived its grace. Then its links refuse.
+        """
+
+    async def pause(self) -> int:
+        """Stops it where it is; t_ns at which all its tasks were seen stopped."""
+
+    async def resume(self) -> int:
+        """Lets it go on; t_ns at which they were seen to run."""
+
+    def last_lines(self, count: int = 20) -> list[str]:
+        """What it printed last."""
+
+
+class Link(Protocol):
+    """One calling replica's, or the load's, way to one provider, through a proxy of its own.
+
+    Every method that changes it raises ProxyError when the proxy did not do as it was told. A proxy that does not
+    answer is replaced (see `replace`) and told again.
+    """
+
+    source: str
+    target: str
+
+    @property
+    def url(self) -> str:
+        """What the source dials."""
+
+    @property
+    def port(self) -> int:
+        """The port that the source dials, on loopback."""
+
+    @property
+    def upstream_port(self) -> int:
+        """The target's own port, on loopback."""
+
+    @property
+    def proxy_pid(self) -> int:
+        """The proxy's process; another one after `replace`."""
+
+    @property
+    def refusing(self) -> bool:
+        """Whether connections to it are refused."""
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Calls back for each line of the proxy's log from now on, until the returned function is called."""
+
+    async def cut(self, how: How, way: Way = "both") -> int:
+        """Nothing crosses any more. `frozen`: bytes are held; `silent`: lost; `refused`: connections end, new ones too.
+
+        Raises UsageError for a refusal of one way.
+        """
+
+    async def slow(
+        self, *, latency_ms: float = 0, jitter_ms: float = 0, rate_bytes_s: float = 0, way: Way = "both"
+    ) -> int:
+        """Later and slower: delay in each direction asked for, and bytes a second of each connection and direction.
+
+        A rate of 0 means no limit; figures are rounded to what the proxy knows (1 ms; 1,000 bytes a second, at least
+        one). What is not given is as if the link were whole.
+        """
+
+    async def mend(self) -> int:
+        """Undoes every cut and slowing, also one that never came to be; what is refused by `refuse` stays so."""
+
+    async def refuse(self) -> int:
+        """Connections end and new ones are refused, as a dead host's are."""
+
+    async def open(self) -> int:
+        """Accepts connections again."""
+
+    async def replace(self) -> int:
+        """Kills the proxy and starts another on the same ports: all connections end, and the link is whole.
+
+        It refuses if it did. Recorded as a trouble, since it changes what clients see.
+        """
+
+    def proxy_state(self) -> str:
+        """The states of the proxy's tasks, each once, sorted: "T" when it is stopped, "" when it is gone."""
+
+    async def toxics(self) -> list[Mapping[str, object]]:
+        """The proxy's toxics, as its API tells them."""
+
+    async def own_sockets(self) -> list[Socket]:
+        """The proxy's sockets, both sides, the listening ones left out."""
+
+    async def crossed(self) -> Crossed:
+        """Bytes that crossed its living connections, read from the kernel."""
+
+
+class Runtime(Protocol):
+    """A system that runs: opened once, closed once."""
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """All nodes by name, the broker's first; those that were left out at start too."""
+
+    @property
+    def links(self) -> Mapping[LinkKey, Link]:
+        """All links by source and target."""
+
+    def addresses(self, source: str | None) -> dict[str, str]:
+        """What address placeholders mean for `source`: by its links, or, for None, past the proxies (observers)."""
+
+    async def open(self, before_services: Callable[[], Awaitable[None]]) -> None:
+        """Starts everything and returns once all is ready; `before_services` runs once the broker is.
+
+        Raises StartError, Missing or ProxyError, after which nothing is left running.
+        """
+
+    async def close(self) -> None:
+        """Ends and removes everything, in whatever state it is; the same undo that `clean` calls."""

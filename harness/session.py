@@ -1,0 +1,240 @@
+"""A pytest run seen as a run of ours: its settings, its plan, its folder, its verdict.
+
+Made by the plugin, in every process of a run; the first one makes the folder and adds the scenarios up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness import plan
+from harness.errors import UnknownName, UsageError
+from harness.marks import RUN_FOLDER, SEED
+from harness.plan import Plan, Planned, Skipped
+from harness.system.loader import load_system, resolve_hardening
+from harness.system.model import State, SystemFile
+
+if TYPE_CHECKING:
+    from harness.report.terminal import Look
+    from harness.run import Run
+
+RUNTIMES = ("processes",)
+
+
+@dataclass
+class Session:
+    """Settings, system and folder of one run."""
+
+    system: SystemFile
+    asked: Mapping[str, str | None]
+    states: Mapping[str, State]
+    seed: int
+    runtime: str
+    root: Path
+    reports: Path
+    began: float
+    started: str
+    made: Plan | None = None
+    verdict: dict[str, Any] | None = None
+    _folder: Path | None = None
+    _planned: dict[str, Planned] = field(default_factory=dict)
+    _skipped: list[Skipped] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, asked: Mapping[str, str | None], root: Path) -> Session:
+        """Reads the settings; raises UsageError where one is wrong."""
+        system = load_system(asked["system"] or "")
+        runtime = asked["runtime"] or "processes"
+        if runtime not in RUNTIMES:
+            raise UsageError(f"the runtime {runtime!r} is not there yet", fix=f"known: {', '.join(RUNTIMES)}")
+        seed = asked["seed"] or os.environ.get(SEED) or str(random.SystemRandom().randrange(2**31))
+        if not seed.isdecimal():
+            raise UsageError(f"the seed is a whole number, not {seed!r}", where="--seed")
+        os.environ[SEED] = seed
+        return cls(
+            system=system,
+            asked=asked,
+            states=_states(system, asked["states"], asked["hardening"]),
+            seed=int(seed),
+            runtime=runtime,
+            root=root,
+            reports=root / (asked["reports"] or "reports"),
+            began=time.monotonic(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def folder(self) -> Path:
+        """The run's folder; the first process makes it."""
+        if self._folder is None:
+            named = os.environ.get(RUN_FOLDER)
+            self._folder = Path(named) if named else plan.new_run(self.reports)
+        return self._folder
+
+    def sort(self, items: Sequence[pytest.Function], *, whole: bool) -> list[pytest.Function]:
+        """Looks at each collected scenario and state; returns those that this state does not run.
+
+        `whole`: all scenarios were collected, so that an unknown name in `exposes` is a mistake.
+        """
+        if whole:
+            names = {_name(item) for item in items}
+            plan.check_exposes(self.system.states, names, where=str(self.system.path))
+        leave = []
+        for item in items:
+            state = self.states[item.callspec.params["nats_state"]]
+            calm = item.get_closest_marker("nats_calm") is not None
+            exposes, reason = plan.expectation(state, _name(item), calm=calm)
+            if reason:
+                self._skipped.append(Skipped(_id(item), reason))
+                leave.append(item)
+                continue
+            needs = _needs(item)
+            lacking = plan.lacking(self.system, needs, where=item.nodeid)
+            if lacking:
+                self._skipped.append(Skipped(_id(item), lacking))
+                item.add_marker(pytest.mark.skip(reason=lacking))
+                continue
+            path, line, _ = item.location
+            self._planned[item.nodeid] = Planned(
+                id=_id(item),
+                scenario=_name(item),
+                state=item.callspec.params["nats_state"],
+                expect=state.expect,
+                exposes=dict(exposes),
+                file=path,
+                line=(line or 0) + 1,
+                needs=needs,
+                calm=calm,
+                nodeid=item.nodeid,
+            )
+        return leave
+
+    def plan(self, items: Sequence[pytest.Function], *, write: bool) -> None:
+        """Makes the plan of the scenarios that are left after every selection; writes plan.json."""
+        chosen = {item.nodeid for item in items}
+        self.made = Plan(
+            run=self.folder().name if write else "",
+            system=self.system.system.name,
+            system_file=_system_file(self.system, self.asked["system"] or ""),
+            runtime=self.runtime,
+            seed=self.seed,
+            hardening=self.asked["hardening"],
+            scenarios=str(self.root),
+            states={name: {"expect": state.expect, "hardening": state.hardening} for name, state in self.states.items()},
+            planned=[planned for nodeid, planned in self._planned.items() if nodeid in chosen],
+            skipped=self._skipped,
+            started=self.started,
+        )
+        if write:
+            plan.write_plan(self.folder(), self.made)
+
+    def run(self, item: pytest.Function, state: str) -> Run:
+        """What one scenario holds."""
+        from harness.run import Run
+        from harness.run.setting import Setting
+
+        planned = self._planned[item.nodeid]
+        mark = item.get_closest_marker("nats_started_with")
+        return Run(
+            Setting(
+                system=self.system,
+                planned_id=planned.id,
+                scenario=planned.scenario,
+                state=state,
+                settles_s=self.states[state].settles_s or self.system.promises.settles_s,
+                hardening=self.states[state].hardening,
+                expect=planned.expect,
+                exposes=planned.exposes,
+                calm=planned.calm,
+                run=self.folder().name,
+                seed=self.seed,
+                folder=self.folder() / "scenarios" / planned.folder,
+                repro=f"nats-harness replay {self._shown(self.folder())} '{planned.id}'",
+                started_with=dict(mark.kwargs) if mark else {},
+            )
+        )
+
+    def _shown(self, path: Path) -> str:
+        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+    def finish(self) -> None:
+        """Adds the scenarios up, and writes verdict.json and index.html; nothing where nothing was planned."""
+        if self._folder is None and not os.environ.get(RUN_FOLDER):
+            return
+        folder = self.folder()
+        if not (folder / "plan.json").exists():
+            return
+        from harness.report import page, schema
+
+        self.verdict = plan.merged(folder, seconds=round(time.monotonic() - self.began, 1))
+        schema.validate(self.verdict)
+        plan.write_json(folder / "verdict.json", self.verdict)
+        page.write(folder)
+
+    def summary(self, look: Look) -> list[str]:
+        """The end of a run, in lines."""
+        from harness.report import terminal
+
+        assert self.verdict is not None
+        return terminal.summary_lines(self.verdict, look, report=self._shown(self.folder() / "index.html"))
+
+    def scenario(self, nodeid: str, look: Look) -> list[str]:
+        """The line of a scenario that is done; none where it left no verdict."""
+        from harness.report import terminal
+
+        entry = self._entries().get(nodeid)
+        path = self.folder() / "scenarios" / entry.folder / "verdict.json" if entry else None
+        if path is None or not path.exists():
+            return []
+        return terminal.scenario_lines(json.loads(path.read_text("utf-8")), look)
+
+    def _entries(self) -> Mapping[str, Planned]:
+        if not self._planned and (self.folder() / "plan.json").exists():
+            self._planned = {entry.nodeid: entry for entry in plan.read_plan(self.folder()).planned}
+        return self._planned
+
+
+def _states(system: SystemFile, names: str | None, hardening: str | None) -> Mapping[str, State]:
+    if hardening is not None:
+        if names:
+            raise UsageError("--hardening makes a state of its own", fix="leave out --states or --hardening")
+        return {hardening: State(hardening=resolve_hardening(system, hardening), expect="holds")}
+    known = dict(system.states) or {"default": system.state("default")}
+    if names == "all":
+        return known
+    if names:
+        chosen = [name.strip() for name in names.split(",") if name.strip()]
+        for name in chosen:
+            if name not in known:
+                raise UnknownName(name, known, kind="state", where="--states")
+        return {name: known[name] for name in chosen}
+    holding = {name: state for name, state in known.items() if state.expect == "holds"}
+    if not holding:
+        raise UsageError("no state of the system expects `holds`", fix=f"--states {','.join(known)}")
+    return holding
+
+
+def _system_file(system: SystemFile, asked: str) -> str:
+    """The name of a ready-made system, or the path of a file from wherever it is asked again."""
+    return str(system.path.absolute()) if asked.endswith(".toml") else asked
+
+
+def _name(item: pytest.Function) -> str:
+    return item.originalname.removeprefix("test_")
+
+
+def _id(item: pytest.Function) -> str:
+    return f"{_name(item)}[{item.callspec.params['nats_state']}]"
+
+
+def _needs(item: pytest.Function) -> list[str]:
+    return [str(need) for mark in item.iter_markers("nats_needs") for need in mark.args]

@@ -1,0 +1,332 @@
+"""What one table of a system file says about another: measures, states, kinds, streams, ports and files.
+
+Works on the file's raw tables, so that these mistakes are told together with the ones of single values; whatever has
+the wrong type counts as absent here, because the model has said so already.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path as FilePath
+from pathlib import PurePosixPath
+
+from harness.errors import UsageError, suggestion
+from harness.system import _measures
+from harness.system._lines import Path
+from harness.system._mistakes import Mistake
+from harness.system.model import KINDS, KINDS_LATER
+from harness.system.placeholders import ADDRESS_FORMS, RESERVED, address, environment_name, names, strings
+
+Raw = dict[str, object]
+
+
+def table(data: object, *keys: str) -> Raw:
+    """The table at `keys`; an empty one where there is none."""
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def tables(data: object, *keys: str) -> dict[str, Raw]:
+    """The tables in the table at `keys`, by name."""
+    return {name: found for name, found in table(data, *keys).items() if isinstance(found, dict)}
+
+
+def items(data: object) -> list[object]:
+    """A list; an empty one where it is something else."""
+    return data if isinstance(data, list) else []
+
+
+def texts(data: object) -> list[str]:
+    """The texts in a list."""
+    return [item for item in items(data) if isinstance(item, str)]
+
+
+def working_workloads(data: Raw) -> Raw:
+    """`data` without the workloads whose kind does not work; `check` says why each is left out."""
+    if not isinstance(data.get("workloads"), dict):
+        return data
+    kept = {
+        name: found
+        for name, found in table(data, "workloads").items()
+        if not isinstance(found, dict) or found.get("kind") in KINDS
+    }
+    return {**data, "workloads": kept}
+
+
+def kept_names(data: Raw) -> list[str]:
+    """What the requests of `prepare` keep, in their order."""
+    return [name for request in items(data.get("prepare")) for name in table(request, "keep")]
+
+
+def check(data: Raw, folder: FilePath, clauses: Collection[str] | None) -> Iterator[Mistake]:
+    """Every mistake between tables. `folder` is the file's; `clauses` the known ones, None where they are not known."""
+    yield from _broker(table(data, "broker"), folder)
+    for name, service in tables(data, "services").items():
+        yield from _service(("services", name), service, table(data, "hardening").get("variable"))
+    yield from _entries(data)
+    yield from _prepare(data)
+    for name, workload in tables(data, "workloads").items():
+        yield from _workload(("workloads", name), workload, data)
+    yield from _hardening(data)
+    for name, state in tables(data, "states").items():
+        yield from _state(("states", name), state, data, clauses)
+
+
+def _missing(path: Path, fix: str) -> Mistake:
+    return Mistake(path, "missing", fix, missing=True)
+
+
+def _not_there_yet(path: Path, what: str, instead: str, value: object = None) -> Mistake:
+    return Mistake(path, f"{what} is not there yet", instead, value)
+
+
+# ---- broker ---------------------------------------------------------------------------------------------------------
+
+
+def _broker(broker: Raw, folder: FilePath) -> Iterator[Mistake]:
+    nodes = broker.get("nodes")
+    if isinstance(nodes, int) and nodes > 1:
+        yield _not_there_yet(("broker", "nodes"), "a cluster", "write nodes = 1", nodes)
+    if broker and "version" not in broker:
+        if "image" in broker:
+            what = "a broker from an image alone (the container runtime)"
+            yield _not_there_yet(("broker", "image"), what, 'add version = "2.12.8"', broker["image"])
+        else:
+            yield _missing(("broker", "version"), 'add version = "2.12.8"')
+    include = broker.get("include")
+    if isinstance(include, str) and not (folder / include).is_file():
+        yield Mistake(("broker", "include"), f"no such file in {folder}", "its path is taken from there", include)
+    if isinstance(broker.get("connect"), dict):
+        connect = table(broker, "connect")
+        given = set(connect) & {"user", "password", "token", "creds"}
+        if given not in ({"user", "password"}, {"token"}, {"creds"}):
+            what = f"has {' and '.join(sorted(given)) or 'no way'}"
+            yield Mistake(("broker", "connect"), what, "give exactly one way: user and password, token, or creds")
+        creds = connect.get("creds")
+        if isinstance(creds, str) and not names(creds) and not (folder / creds).is_file():
+            yield Mistake(("broker", "connect", "creds"), f"no such file in {folder}", "its path is taken from there")
+
+
+# ---- services -------------------------------------------------------------------------------------------------------
+
+
+def _service(path: Path, service: Raw, variable: object) -> Iterator[Mistake]:
+    name = str(path[-1])
+    if name in RESERVED or re.search(r"-\d+$", name):
+        yield Mistake(path, f"no service can be called {name}", "nodes and placeholders of ours have such names")
+    if not service.get("command"):
+        why = " (its image alone needs the container runtime, which is not there yet)" if "image" in service else ""
+        yield _missing((*path, "command"), f'add command = ["..."]{why}')
+    ports = table(service, "ports")
+    for port in set(ports) & {*ADDRESS_FORMS}:
+        yield Mistake((*path, "ports", port), f"no port can be called {port}", f"{{name.{port}}} means an address")
+    for key in ("ready", "health", "metrics"):
+        asked = service.get(key)
+        if isinstance(asked, dict):
+            asked = asked.get("http")
+        if isinstance(asked, str) and asked.startswith("/") and not ports:
+            yield Mistake((*path, key), f"{name} has no port to ask", "add ports = { http = 8080 }", asked)
+    yield from _ready((*path, "ready"), service.get("ready"))
+    if service.get("fixed") is True:
+        if not ports:
+            yield Mistake((*path, "fixed"), f"{name} has no port that could be fixed", "add ports = { http = 8080 }")
+        replicas = service.get("replicas", 1)
+        if isinstance(replicas, int) and replicas > 1:
+            yield Mistake((*path, "fixed"), f"{replicas} replicas cannot share a fixed port", "write replicas = 1")
+    for file in table(service, "files"):
+        if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts or not file:
+            yield Mistake((*path, "files", file), "not inside {dir}", "write a relative path such as 'config.yaml'")
+    if isinstance(variable, str) and variable in table(service, "env"):
+        fix = "leave it out here: every service is given it, as the state says"
+        yield Mistake((*path, "env", variable), "is the hardening's variable", fix)
+
+
+def _ready(path: Path, ready: object) -> Iterator[Mistake]:
+    if not isinstance(ready, dict):
+        return
+    ways = [way for way in ("http", "tcp", "log", "command") if way in ready]
+    if len(ways) != 1 and set(ready) <= {"http", "tcp", "log", "command"}:
+        yield Mistake(path, f"has {' and '.join(ways) or 'no way'}", 'give exactly one, such as ready = "/healthz"')
+    for way in ways:
+        if way != "http":
+            yield _not_there_yet((*path, way), f"ready by {way}", 'ready = "/path" works', ready[way])
+
+
+def _entries(data: Raw) -> Iterator[Mistake]:
+    entries = [name for name, service in tables(data, "services").items() if service.get("role") == "entry"]
+    for name in entries[1:]:
+        fix = f"{entries[0]} is the entry already; give {name} role worker or dependency"
+        yield Mistake(("services", name, "role"), "a second entry", fix, "entry")
+
+
+def _prepare(data: Raw) -> Iterator[Mistake]:
+    seen: set[str] = set()
+    for number, request in enumerate(items(data.get("prepare"))):
+        for name in table(request, "keep"):
+            if name in RESERVED or name in seen:
+                why = "is kept twice" if name in seen else "has a meaning of its own"
+                yield Mistake(("prepare", number, "keep", name), f"{{{name}}} {why}", "choose another name")
+            seen.add(name)
+
+
+# ---- work -----------------------------------------------------------------------------------------------------------
+
+
+def _workload(path: Path, workload: Raw, data: Raw) -> Iterator[Mistake]:
+    kind = workload.get("kind")
+    if kind == "http-async":
+        yield from _http_async(path, workload, kept_names(data))
+    elif kind == "jetstream":
+        yield from _jetstream(path, workload, data)
+    elif "kind" not in workload:
+        yield _missing((*path, "kind"), f"kinds that work: {', '.join(KINDS)}")
+    elif kind in KINDS_LATER:
+        what = f'workload kind "{kind}"'
+        yield _not_there_yet((*path, "kind"), what, f"kinds that work: {', '.join(KINDS)}")
+    else:
+        fix = suggestion(str(kind), [*KINDS, *KINDS_LATER])
+        yield Mistake((*path, "kind"), "no such kind of workload", fix, kind)
+    if kind not in KINDS:
+        return
+    if isinstance(workload.get("effects"), dict):
+        yield from _effects((*path, "effects"), table(workload, "effects"))
+    finders: list[tuple[Path, object]] = [((*path, "dead"), workload.get("dead"))]
+    finders += [((*path, "taps", number), tap) for number, tap in enumerate(items(workload.get("taps")))]
+    for where, finder in finders:
+        if isinstance(finder, dict):
+            yield from _finds(where, finder)
+
+
+def _finds(path: Path, finder: Raw) -> Iterator[Mistake]:
+    if "op" not in finder and "ref" not in finder:
+        yield _missing((*path, "op"), 'add op = "$..." (or ref): where the operation\'s id is')
+
+
+def _http_async(path: Path, workload: Raw, kept: Collection[str]) -> Iterator[Mistake]:
+    submit, poll = table(workload, "submit"), table(workload, "poll")
+    accepted, refused = submit.get("accepted"), submit.get("refused")
+    if isinstance(accepted, list) and isinstance(refused, list):
+        for status in [status for status in accepted if status in refused]:
+            yield Mistake((*path, "submit", "refused"), f"{status} is accepted and refused", "it can be one of them")
+    asked = [name for part in ("url", "headers") for text in strings(poll.get(part)) for name in names(text)]
+    # An unknown word there is told as such, and may well be meant to be {ref}.
+    known = all(address(name) or environment_name(name) or name in kept for name in asked)
+    if isinstance(poll.get("url"), str) and known:
+        fix = "put {ref} where the system's id belongs"
+        yield Mistake((*path, "poll", "url"), "asks the same for every operation", fix, poll["url"])
+
+
+def _jetstream(path: Path, workload: Raw, data: Raw) -> Iterator[Mistake]:
+    name, streams = workload.get("stream"), tables(data, "streams")
+    if not isinstance(name, str):
+        return
+    if name not in streams:
+        # A service may make the stream; where there is none, nobody does.
+        if not table(data, "services"):
+            yield Mistake((*path, "stream"), "nobody makes this stream", _or_add(name, streams), name)
+        return
+    retention, subject = streams[name].get("retention"), table(workload, "publish").get("subject")
+    if retention in ("workqueue", "interest") and workload.get("consume") is not True:
+        what = f"{name} has {retention} retention, which nobody can read from the side"
+        yield Mistake((*path, "stream"), what, "add consume = true")
+    subjects = texts(streams[name].get("subjects"))
+    if isinstance(subject, str) and subjects and not any(_matches(pattern, subject) for pattern in subjects):
+        fix = f"its subjects: {', '.join(subjects)}"
+        yield Mistake((*path, "publish", "subject"), f"{name} does not take this subject", fix, subject)
+
+
+def _or_add(name: str, streams: Collection[str]) -> str:
+    near = suggestion(name, streams)
+    return near if near.startswith("did you mean") else f"add a table [streams.{name}]"
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    wanted, tokens = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1] if len(tokens) >= len(wanted) else []
+    return len(wanted) == len(tokens) and all(w in ("*", token) for w, token in zip(wanted, tokens, strict=True))
+
+
+def _effects(path: Path, effects: Raw) -> Iterator[Mistake]:
+    ways = [way for way in ("url", "command", "stream") if way in effects]
+    if len(ways) != 1:
+        yield Mistake(path, f"has {' and '.join(ways) or 'no source'}", "give exactly one, such as url")
+    for way in ways:
+        if way != "url":
+            yield _not_there_yet((*path, way), f"effects by {way}", 'write url = "..." and each = "..."', effects[way])
+    if "url" in ways:
+        if "each" not in effects:
+            yield _missing((*path, "each"), 'add each = "$.items[*]": where the records are')
+        yield from _finds(path, effects)
+        goes_on = any("cursor" in names(text) for text in strings(effects["url"]))
+        if goes_on and "next" not in effects:
+            yield _missing((*path, "next"), 'add next = "$.next": where an answer tells the next {cursor}')
+        if "next" in effects and not goes_on:
+            yield Mistake((*path, "url"), "has no {cursor} to put next into", "add {cursor}, or leave next out")
+
+
+# ---- measures and states --------------------------------------------------------------------------------------------
+
+
+def _hardening(data: Raw) -> Iterator[Mistake]:
+    switches = texts(table(data, "hardening").get("switches"))
+    for number, name in enumerate(switches):
+        if name in ("all", "none"):
+            yield Mistake(("hardening", "switches", number), f"{name} has a meaning of its own", "call it otherwise")
+        if name in switches[:number]:
+            yield Mistake(("hardening", "switches", number), "is there twice", "leave one", name)
+    needs = {name: texts(bases) for name, bases in table(data, "hardening", "needs").items()}
+    for name, bases in needs.items():
+        path: Path = ("hardening", "needs", name)
+        if name not in switches:
+            yield Mistake(path, "no switch has this name", suggestion(name, switches))
+        for number, base in enumerate(bases):
+            if base not in switches:
+                yield Mistake((*path, number), "no switch has this name", suggestion(base, switches), base)
+        circle = _circle(name, needs)
+        # Each circle is told once, where its first name stands in the file.
+        if circle and name == min(circle, key=list(needs).index):
+            yield Mistake(path, f"needs itself: {' -> '.join([*circle, name])}", "take one of these needs out")
+
+
+def _circle(name: str, needs: dict[str, list[str]]) -> list[str]:
+    """The way from a measure back to itself, without its end; empty where there is none."""
+    ways, seen = [[name]], set[str]()
+    while ways:
+        way = ways.pop()
+        for base in needs.get(way[-1], []):
+            if base == name:
+                return way
+            if base not in seen:
+                seen.add(base)
+                ways.append([*way, base])
+    return []
+
+
+def _state(path: Path, state: Raw, data: Raw, clauses: Collection[str] | None) -> Iterator[Mistake]:
+    spec = state.get("hardening")
+    switches = texts(table(data, "hardening").get("switches"))
+    if isinstance(spec, str) and "hardening" not in data:
+        fix = "add a table [hardening] with variable and switches"
+        yield Mistake((*path, "hardening"), "the file names no measures", fix, spec)
+    elif isinstance(spec, str) and switches:
+        yield from _spec((*path, "hardening"), spec, switches, data)
+    exposes = tables(state, "exposes")
+    if exposes and state.get("expect", "holds") == "holds":
+        fix = 'write expect = "exposed", or leave exposes out'
+        yield Mistake((*path, "exposes"), "a state that holds exposes nothing", fix)
+    for scenario, weaknesses in exposes.items():
+        for weakness, clause in weaknesses.items():
+            if clauses is not None and isinstance(clause, str) and clause not in clauses:
+                where = (*path, "exposes", scenario, weakness)
+                yield Mistake(where, "no such clause", suggestion(clause, clauses), clause)
+
+
+def _spec(path: Path, spec: str, switches: Sequence[str], data: Raw) -> Iterator[Mistake]:
+    needs = {name: texts(bases) for name, bases in table(data, "hardening", "needs").items()}
+    try:
+        _measures.resolve(spec, switches, needs)
+    except UsageError as error:
+        yield Mistake(path, error.what, error.fix, spec)

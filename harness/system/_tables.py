@@ -1,0 +1,292 @@
+"""The tables of a system file, one class each. Field names are the file's own.
+
+One exception: a request's `json` is the field `body` here, since pydantic's models have a `json` of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from harness.system._values import (
+    Clause,
+    Count,
+    Duration,
+    EffectsPromise,
+    HttpUrl,
+    JsonPath,
+    Name,
+    NatsUrl,
+    OneSubject,
+    PathOrUrl,
+    Port,
+    Rate,
+    RegularExpression,
+    Seconds,
+    ServiceRole,
+    Share,
+    Statuses,
+    StreamName,
+    Subject,
+    Subjects,
+    SyncInterval,
+    Texts,
+    Values,
+    Variable,
+    Version,
+    Word,
+    as_http,
+    as_tuple,
+)
+
+KINDS = ("http-async", "jetstream")
+KINDS_LATER = ("http", "request", "core", "locust")
+
+
+class Table(BaseModel):
+    """Frozen, no unknown keys, nothing taken for another type ("30" is no number)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# ---- broker and streams -------------------------------------------------------------------------------------------
+
+
+class SystemTable(Table):
+    """`[system]`: its name, which is the report's."""
+
+    name: Name
+
+
+class BrokerStore(Table):
+    """`broker.jetstream`: how the store is kept. `sync_interval` goes to the broker as it is ("2m", "always")."""
+
+    sync_interval: SyncInterval = "2m"
+
+
+class Connect(Table):
+    """`broker.connect`: how the harness itself connects; exactly one of user and password, token, creds (a file)."""
+
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+    creds: str | None = None
+
+
+class Broker(Table):
+    """`[broker]`: a pinned version (process runtime) or a registry's image (containers)."""
+
+    version: Version | None = None
+    image: str | None = None
+    nodes: Count = 1
+    jetstream: BrokerStore = BrokerStore()
+    include: str | None = None
+    connect: Connect | None = None
+
+
+class Stream(Table):
+    """`[streams.NAME]`: made by the harness before the services start."""
+
+    subjects: Subjects
+    retention: Literal["limits", "interest", "workqueue"] = "limits"
+
+
+# ---- services -----------------------------------------------------------------------------------------------------
+
+
+class Ready(Table):
+    """How a service shows that it is ready; exactly one. `ready = "/path"` is short for `{ http = "/path" }`.
+
+    `http` is a path at the service's own first port, or a URL with placeholders, which then give direct addresses.
+    """
+
+    http: PathOrUrl | None = None
+    tcp: str | None = None
+    log: RegularExpression | None = None
+    command: Texts | None = None
+
+
+class Output(Table):
+    """How to read a service's log lines: the keys of time and level in each."""
+
+    format: Literal["json"]
+    time: str
+    level: str
+
+
+class Stop(Table):
+    """How a service is asked to stop: the signal, without SIG, and the seconds that it may take."""
+
+    signal: Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"] = "TERM"
+    grace: Duration = 10.0
+
+
+class Service(Table):
+    """`[services.NAME]`. `ready` None: ready as soon as its process runs. `health` and `metrics` are read like it."""
+
+    role: ServiceRole
+    command: Texts = ()
+    image: str | None = None
+    replicas: Count = 1
+    ports: dict[Word, Port] = {}
+    fixed: bool = False
+    env: dict[Variable, str] = {}
+    files: dict[str, str] = {}
+    ready: Annotated[Ready | None, BeforeValidator(as_http)] = None
+    health: PathOrUrl | None = None
+    metrics: PathOrUrl | None = None
+    output: Output | None = None
+    stop: Stop = Stop()
+
+
+# ---- work ---------------------------------------------------------------------------------------------------------
+
+
+class Request(Table):
+    """One HTTP request; every text in it is a template. `body` is the file's `json`; None sends no body."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    url: HttpUrl
+    headers: dict[str, str] = {}
+    body: JsonValue = Field(default=None, alias="json")
+
+
+class Prepare(Table):
+    """`[[prepare]]`: made once the system is ready; `keep` maps a new placeholder to where in the answer it is."""
+
+    request: Request
+    keep: dict[Word, JsonPath] = {}
+
+
+class Submit(Request):
+    """How one operation is offered: which statuses promise (`accepted`), which certainly do not (`refused`)."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    accepted: Annotated[Statuses, Field(min_length=1)]
+    refused: Statuses = ()
+    ref: JsonPath
+
+
+class Poll(Table):
+    """How an accepted operation is asked after. `done` and `failed`: JSONPath -> values, one of which it must equal."""
+
+    url: HttpUrl
+    headers: dict[str, str] = {}
+    every_s: Seconds = 0.2
+    done: Annotated[dict[JsonPath, Values], Field(min_length=1)]
+    failed: dict[JsonPath, Values] = {}
+    gone: Statuses = ()
+    proof: dict[JsonPath, str] = {}
+
+
+class _Finds(Table):
+    op: JsonPath | None = None
+    ref: JsonPath | None = None
+
+
+class Effects(_Finds):
+    """Where effects are enumerated: an HTTP `url`, a `command` that prints JSON lines, or a `stream`; exactly one."""
+
+    url: HttpUrl | None = None
+    command: Texts | None = None
+    stream: StreamName | None = None
+    each: JsonPath | None = None
+    next: JsonPath | None = None
+    by: JsonPath | None = None
+    begun: JsonPath | None = None
+    finished: JsonPath | None = None
+    attempt: JsonPath | None = None
+    repeat: JsonPath | None = None
+
+
+class Dead(_Finds):
+    """Where dead letters arrive, and where in each our id (`op`) or the system's (`ref`) is found."""
+
+    subject: Subject
+
+
+class Tap(_Finds):
+    """A subject to listen to, and which step of an operation a message there shows."""
+
+    subject: Subject
+    step: Literal["published", "delivered", "effect", "result", "failure", "dead_letter"]
+
+
+class _Workload(Table):
+    rate: Rate
+    answers_s: Seconds = 2.0
+    results_s: Seconds = 10.0
+    effects: Effects | None = None
+    dead: Dead | None = None
+    taps: Annotated[tuple[Tap, ...], BeforeValidator(as_tuple)] = ()
+
+
+class HttpAsync(_Workload):
+    """A request is answered with a reference, and its result is polled. `rate` is operations a second."""
+
+    kind: Literal["http-async"]
+    submit: Submit
+    poll: Poll
+
+
+class Publish(Table):
+    """Where a jetstream workload publishes: `url` of the broker (a template) and one subject."""
+
+    url: NatsUrl
+    subject: OneSubject
+
+
+class JetStream(_Workload):
+    """A message is published to `stream` and its acknowledgement awaited; `consume`: our own consumer takes it."""
+
+    kind: Literal["jetstream"]
+    publish: Publish
+    stream: StreamName
+    consume: bool = False
+
+
+Workload = Annotated[HttpAsync | JetStream, Field(discriminator="kind")]
+
+# ---- promises, measures, states -----------------------------------------------------------------------------------
+
+
+class Promises(Table):
+    """`[promises]`: bounds in seconds; `effects`: "exactly-once", "at-least-once" or "at-most=N"; `failed` a share."""
+
+    notices_s: Seconds = 5.0
+    reconnects_s: Seconds = 5.0
+    works_s: Seconds = 5.0
+    drains_s: Seconds = 15.0
+    stops_s: Seconds = 10.0
+    settles_s: Seconds = 20.0
+    effects: EffectsPromise = "exactly-once"
+    failed: Share = 0.0
+
+    def effects_bounds(self) -> tuple[int, int | None]:
+        """Least and most effects of an accepted operation; None: no upper bound."""
+        if self.effects == "exactly-once":
+            return 1, 1
+        if self.effects == "at-least-once":
+            return 1, None
+        return 0, int(self.effects.removeprefix("at-most="))
+
+
+class Hardening(Table):
+    """`[hardening]`: the variable that every service gets, the measures' names, and which needs which others on."""
+
+    variable: Variable
+    switches: Annotated[tuple[Name, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    needs: dict[str, Texts] = {}
+
+
+class State(Table):
+    """`[states.NAME]`: the measures that are on, and what is then expected.
+
+    `exposes` is scenario -> weakness -> the clause that must be violated. `settles_s` overrides the promise.
+    """
+
+    hardening: str | None = None
+    expect: Literal["holds", "exposed"] = "holds"
+    settles_s: Seconds | None = None
+    exposes: dict[str, dict[str, Clause]] = {}
