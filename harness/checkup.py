@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HarnessError
 from harness.runtime import binaries, journal
 
 ELSEWHERE = "run it on Linux: a virtual machine, WSL 2, or a Linux container on this machine"
@@ -31,8 +30,7 @@ def examine(*, build: bool, say: Callable[[str], None]) -> list[Item]:
     return [
         _platform(),
         _python(),
-        _binary("nats-server", lambda: binaries.nats_server(None) if build else binaries.find_nats_server()),
-        _binary("toxiproxy-server", lambda: binaries.toxiproxy_server(say) if build else binaries.find_toxiproxy_server()),
+        *_binaries(build, say),
         _ports(),
         _disk(),
         _state(),
@@ -49,13 +47,14 @@ def _python() -> Item:
     return Item("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer")
 
 
-def _binary(name: str, find: Callable[[], Path | None]) -> Item:
-    try:
-        path = find()
-    except HarnessError as error:
-        return Item(name, False, error.what, error.fix)
-    fix = "the first run fetches or builds it; `nats-harness doctor --build` does so now"
-    return Item(name, path is not None, str(path) if path else "not here yet", fix, needed=False)
+def _binaries(build: bool, say: Callable[[str], None]) -> list[Item]:
+    if build:
+        binaries.nats_server(progress=say)
+        binaries.toxiproxy_server(say)
+    return [
+        Item(f"{one.name} {one.version}", one.path is not None, str(one.path or "not here yet"), one.how, needed=False)
+        for one in binaries.found()
+    ]
 
 
 def _ports() -> Item:
@@ -80,7 +79,7 @@ def _state() -> Item:
 
 
 def _leftovers() -> Item:
-    living, dead = journal.living(), journal.dead()
+    living, dead = journal.owners()
     found = f"{len(living)} runs going on, {len(dead)} dead ones to undo"
     return Item("left behind", not dead, found, "nats-harness clean", needed=False)
 

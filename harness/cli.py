@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Never, ParamSpec
 
 import click
 
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
 
 REPORTS = Path("reports")
+P = ParamSpec("P")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 class _Command(click.Group):
     """Maps what is wrong usage to exit 64, and our own errors to a message."""
 
-    def main(self, *args: object, **kwargs: object) -> None:
+    def main(self, *args: Any, **kwargs: Any) -> Never:
+        """Runs the command and exits."""
         kwargs["standalone_mode"] = False
         try:
-            code = super().main(*args, **kwargs)  # type: ignore[call-overload]
+            code = super().main(*args, **kwargs)
         except click.UsageError as error:
             error.show()
             sys.exit(EXIT_USAGE)
@@ -48,7 +52,7 @@ def main() -> None:
     """Break a system built on NATS on purpose, and say with evidence which promises it kept."""
 
 
-def _chosen(function):  # type: ignore[no-untyped-def]
+def _chosen(function: Callable[P, int]) -> Callable[P, int]:
     """The options that choose what is judged, in the order of --help."""
     for option in reversed(
         (
@@ -67,7 +71,9 @@ def _chosen(function):  # type: ignore[no-untyped-def]
 
 @main.command()
 @_chosen
-@click.option("-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side [default: 2, 1 on one core].")
+@click.option(
+    "-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side [default: 2, 1 on one core]."
+)
 @click.option("--seed", type=click.IntRange(0), help="Seed of what is drawn by chance.")
 @json_option
 def run(system: str, states: str | None, all_states: bool, hardening: str | None, keyword: str | None, runtime: str,

@@ -140,7 +140,7 @@ def planned(asked: Asked) -> JSON:
         )
     if code == pytest.ExitCode.USAGE_ERROR:
         raise UsageError(output.getvalue().strip().removeprefix("ERROR: "))
-    if collected.plan is None or not collected.plan["planned"] and asked.keyword:
+    if collected.plan is None or (not collected.plan["planned"] and asked.keyword):
         known = planned(replace(asked, keyword=None))["planned"] if asked.keyword else []
         raise UnknownName(asked.keyword or "", {entry["scenario"] for entry in known}, kind="scenario", where="-k")
     return collected.plan

@@ -1,7 +1,7 @@
 """What a run is to judge, written before anything starts, and what its scenarios add up to.
 
-    reports/<run>/plan.json       each scenario and state to be judged; each skip with its reason
-    reports/<run>/verdict.json    a pure function of the plan and of the scenarios' own folders
+reports/<run>/plan.json       each scenario and state to be judged; each skip with its reason
+reports/<run>/verdict.json    a pure function of the plan and of the scenarios' own folders
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ def _versions(scenarios: Sequence[JSON]) -> Mapping[str, str]:
 
 
 def _reasons(scenarios: Sequence[JSON], missing: Sequence[str]) -> list[str]:
-    reasons = [f"{found['id']}: {reason}" for found in scenarios if not found["as_expected"] for reason in found["reasons"]]
+    reasons = [
+        f"{found['id']}: {reason}" for found in scenarios if not found["as_expected"] for reason in found["reasons"]
+    ]
     reasons += [f"{name} was planned and has no verdict" for name in missing]
     if not scenarios:
         reasons.append("nothing was judged")
@@ -206,7 +208,7 @@ def _reasons(scenarios: Sequence[JSON], missing: Sequence[str]) -> list[str]:
 
 
 def _weaknesses(plan: Plan, scenarios: Sequence[JSON]) -> JSON:
-    """Each weakness of the system file: reproduced, where every planned scenario mapped to it shows it, and holds elsewhere."""
+    """Each weakness: reproduced, where every planned scenario mapped to it shows it, and holds in the other states."""
     mapped: dict[str, dict[str, str]] = {}
     for planned in plan.planned:
         for weakness, clause in planned.exposes.items():
@@ -215,9 +217,9 @@ def _weaknesses(plan: Plan, scenarios: Sequence[JSON]) -> JSON:
     for weakness, clauses in sorted(mapped.items()):
         where = []
         for planned in plan.planned:
-            clause = clauses.get(planned.scenario)
-            if clause is None:
+            if planned.scenario not in clauses:
                 continue
+            clause = clauses[planned.scenario]
             wanted = Verdict.VIOLATED if weakness in planned.exposes else Verdict.HOLDS
             found = next((s for s in scenarios if s["id"] == planned.id), None)
             findings = found["findings"] if found else []

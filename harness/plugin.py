@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from harness.session import Session
 
 _SESSION = pytest.StashKey["Session"]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds one option a setting, each also an ini option."""
     group = parser.getgroup("nats-harness", "nats-harness: break a system built on NATS, judge its promises")
@@ -63,7 +65,7 @@ def session_of(config: pytest.Config) -> Session | None:
     return config.stash[_SESSION]
 
 
-def _uses_run(item: object) -> bool:
+def _uses_run(item: object) -> TypeGuard[pytest.Function]:
     return isinstance(item, pytest.Function) and "run" in item.fixturenames and "nats_state" in item.fixturenames
 
 
@@ -131,7 +133,8 @@ def run(request: pytest.FixtureRequest, nats_state: str) -> Iterator[Run]:
     session = session_of(request.config)
     if session is None:
         pytest.fail(
-            "no system is named\n  fix: pytest --nats-system telhawk, or nats_system = ... in the ini file", pytrace=False
+            "no system is named\n  fix: pytest --nats-system telhawk, or nats_system = ... in the ini file",
+            pytrace=False,
         )
     try:
         yield session.run(request.node, nats_state)
@@ -183,7 +186,7 @@ class _Progress:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A scenario is done; where it left no verdict, what it ended with."""
         session = session_of(self._config)
-        if session is None or report.when != "teardown" and not (report.when == "setup" and report.failed):
+        if session is None or (report.when != "teardown" and not (report.when == "setup" and report.failed)):
             return
         for line in session.scenario(report.nodeid, _look()) or str(report.longrepr or "").splitlines():
             self._say(line)

@@ -90,7 +90,7 @@ class Session:
             plan.check_exposes(self.system.states, names, where=str(self.system.path))
         leave = []
         for item in items:
-            state = self.states[item.callspec.params["nats_state"]]
+            state = self.states[_state(item)]
             calm = item.get_closest_marker("nats_calm") is not None
             exposes, reason = plan.expectation(state, _name(item), calm=calm)
             if reason:
@@ -107,7 +107,7 @@ class Session:
             self._planned[item.nodeid] = Planned(
                 id=_id(item),
                 scenario=_name(item),
-                state=item.callspec.params["nats_state"],
+                state=_state(item),
                 expect=state.expect,
                 exposes=dict(exposes),
                 file=path,
@@ -129,7 +129,9 @@ class Session:
             seed=self.seed,
             hardening=self.asked["hardening"],
             scenarios=str(self.root),
-            states={name: {"expect": state.expect, "hardening": state.hardening} for name, state in self.states.items()},
+            states={
+                name: {"expect": state.expect, "hardening": state.hardening} for name, state in self.states.items()
+            },
             planned=[planned for nodeid, planned in self._planned.items() if nodeid in chosen],
             skipped=self._skipped,
             started=self.started,
@@ -233,7 +235,11 @@ def _name(item: pytest.Function) -> str:
 
 
 def _id(item: pytest.Function) -> str:
-    return f"{_name(item)}[{item.callspec.params['nats_state']}]"
+    return f"{_name(item)}[{_state(item)}]"
+
+
+def _state(item: pytest.Function) -> str:
+    return str(item.callspec.params["nats_state"])
 
 
 def _needs(item: pytest.Function) -> list[str]:

@@ -92,7 +92,9 @@ class Expectation:
         if not findings:
             return [(Verdict.INCONCLUSIVE, "nothing was judged")]
         if not self.exposed:
-            return [(f.verdict, f"{f.clause} {f.verdict}: {f.reason}") for f in findings if f.verdict is not Verdict.HOLDS]
+            return [
+                (f.verdict, f"{f.clause} {f.verdict}: {f.reason}") for f in findings if f.verdict is not Verdict.HOLDS
+            ]
         by_clause = {finding.clause: finding for finding in findings}
         faults: list[tuple[Verdict, str]] = []
         for weakness, clause in self.exposed.items():
@@ -104,7 +106,9 @@ class Expectation:
                     (Verdict.INCONCLUSIVE, f"{weakness} was to show as {clause} violated; inconclusive: {found.reason}")
                 )
             elif found.verdict is Verdict.HOLDS:
-                faults.append((Verdict.VIOLATED, f"{weakness} was to show as {clause} violated; it holds: {found.reason}"))
+                faults.append(
+                    (Verdict.VIOLATED, f"{weakness} was to show as {clause} violated; it holds: {found.reason}")
+                )
         return faults
 
 

@@ -20,7 +20,7 @@ def window(history: History, span: FaultSpan) -> tuple[int, int]:
 
 
 def crossed(history: History, span: FaultSpan, link: LinkKey) -> dict[str, float]:
-    """Probe records sent and answered over `link` while the fault lasted, by way (`to` the provider, `from` it, `round`)."""
+    """Probe records sent and answered over `link` while the fault lasted, by way."""
     start, end = window(history, span)
     counts: dict[str, float] = {}
     for way in ("to", "from", "round"):
@@ -38,7 +38,7 @@ def silenced(counts: dict[str, float]) -> bool:
 
 
 def connections_closed(history: History, span: FaultSpan) -> tuple[int, int]:
-    """Connections open on the fault's links when it was asked for, and how many of them the proxies saw closed by its end."""
+    """Connections open on the fault's links when it was asked for, and how many of them the proxies saw closed."""
     _, end = window(history, span)
     open_at: dict[tuple[str, str, str], bool] = {}
     closed: set[tuple[str, str, str]] = set()

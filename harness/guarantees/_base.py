@@ -138,7 +138,7 @@ def names(history: History, ops: Sequence[OpId]) -> tuple[str, ...]:
 
 def tainted(history: History, finding: Finding, clause: Clause) -> Finding:
     """The finding, or an inconclusive one if something that it rests on went wrong."""
-    if finding.verdict is Verdict.INCONCLUSIVE or finding.bound is None and not finding.ops:
+    if finding.verdict is Verdict.INCONCLUSIVE or (finding.bound is None and not finding.ops):
         return finding
     for doubt, sentence in _doubts(history, finding, clause):
         return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{doubt}: {sentence}")
@@ -176,7 +176,10 @@ def _evidence(spans: Sequence[FaultSpan], *, calm: bool) -> Iterator[tuple[Doubt
 def _behind(history: History) -> Iterator[tuple[Doubt, str]]:
     for line in history.lines("phase"):
         if line["name"] == "steady" and line["offered"] < LEAST_OFFERED * line["intended"]:
-            yield Doubt.LOAD_BEHIND, f"{line['offered']} of {line['intended']} intended arrivals were offered in a window"
+            yield (
+                Doubt.LOAD_BEHIND,
+                f"{line['offered']} of {line['intended']} intended arrivals were offered in a window",
+            )
 
 
 LATE_MS = 50.0
@@ -193,7 +196,10 @@ def _noise(history: History, finding: Finding) -> Iterator[tuple[Doubt, str]]:
     if finding.bound is None or finding.measured is None:
         return
     if abs(finding.measured - finding.bound) < 2 * own and finding.unit == "s":
-        yield Doubt.NOISE, f"{finding.measured:.3f} s is nearer to its bound than twice our own lag of {own * 1e3:.0f} ms"
+        yield (
+            Doubt.NOISE,
+            f"{finding.measured:.3f} s is nearer to its bound than twice our lag of {own * 1e3:.0f} ms",
+        )
 
 
 def settings(history: History) -> Mapping[str, object]:

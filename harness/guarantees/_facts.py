@@ -1,4 +1,4 @@
-"""The sets that guarantees are about, once a history: operations by outcome, what became of them, how often they were done."""
+"""The sets that guarantees are about, once a history: operations by outcome, their ends, how often they were done."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _KNOWN: WeakKeyDictionary[History, Facts] = WeakKeyDictionary()
 class Facts:
     """Counts and sets of docs/guarantees.md; operations in the order of their numbers.
 
-    `in_window`: accepted in the window of risk (`risk_window`) or in flight there. `too_few` are accepted, due, and have fewer
-    effects than promised; `too_many` of any outcome have more.
+    `in_window`: accepted in `risk_window` or in flight there. `too_few` are accepted, due, and have
+    fewer effects than promised; `too_many` of any outcome have more.
     """
 
     offered: int

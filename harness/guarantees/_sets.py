@@ -43,7 +43,7 @@ class Rules:
 class Named(NamedTuple):
     """A set of operations: how many, and the first of them by writer and n."""
 
-    count: int = 0
+    total: int = 0
     first: tuple[OpId, ...] = ()
 
 
@@ -143,8 +143,12 @@ def plain_sets(history: History, rules: Rules) -> Sets:
     operations = index.operations.values()
     accepted = [operation for operation in operations if operation.outcome is Outcome.OK]
     refused = [operation.id for operation in operations if operation.outcome is Outcome.FAIL]
-    judged = [operation for operation in operations if rules.effects_of is None or operation.workload in rules.effects_of]
-    lost, undetermined, missing = [], [], []
+    judged = [
+        operation for operation in operations if rules.effects_of is None or operation.workload in rules.effects_of
+    ]
+    lost: list[OpId] = []
+    undetermined: list[OpId] = []
+    missing: list[Operation] = []
     for operation in accepted:
         op, workload = operation.id, operation.workload
         settled = op in index.terminal or (workload in rules.read and index.effects[op] > 0)

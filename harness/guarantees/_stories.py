@@ -24,7 +24,8 @@ def stories(history: History, ops: Sequence[OpId]) -> tuple[Mapping[str, object]
         if sighting.op in seen:
             seen[sighting.op].append(sighting)
     return tuple(
-        {"op": marker(str(history.meta["nonce"]), op), "lines": _told(operations.get(op), seen[op], start)} for op in chosen
+        {"op": marker(str(history.meta["nonce"]), op), "lines": _told(operations.get(op), seen[op], start)}
+        for op in chosen
     )
 
 

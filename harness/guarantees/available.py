@@ -53,7 +53,7 @@ class Available(Guarantee):
                 share,
                 "share",
                 len(intended),
-                f"{len(failed)} of {len(intended)}: {refused} refused, {unknown} unknown, {late} without a result in time"
+                f"{len(failed)} of {len(intended)}: {refused} refused, {unknown} unknown, {late} with no result in time"
                 + ("" if bound is not None else "; measured, not judged"),
                 names(history, [o.id for o in failed]),
                 len(failed),

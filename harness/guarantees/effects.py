@@ -38,7 +38,7 @@ class Effects(Guarantee):
         parts += [f"{len(found.too_few)} accepted and not done"] if found.too_few else []
         if found.refused_yet_done:
             parts.append(f"{len(found.refused_yet_done)} refused, yet done")
-        reason = f"{promised}: " + ("; ".join(parts) if parts else f"{found.effects} effects of {found.offered} operations")
+        told = "; ".join(parts) if parts else f"{found.effects} effects of {found.offered} operations"
         return [
             Finding(
                 self.name,
@@ -47,7 +47,7 @@ class Effects(Guarantee):
                 len(wrong),
                 unit,
                 found.offered,
-                reason,
+                f"{promised}: {told}",
                 names(history, wrong),
                 len(wrong),
                 window(history).faults,

@@ -102,7 +102,9 @@ def _back(hit: Hit, all_connections: dict[LinkKey, Sequence[Connection]]) -> Mom
     starts = [
         c.reached_ns
         for c in all_connections[link]
-        if c.opened_ns >= (span.effective_ns or 0) and c.reached_ns and c.closed_ns > max(c.reached_ns, healed) + LIVED_NS
+        if c.opened_ns >= (span.effective_ns or 0)
+        and c.reached_ns
+        and c.closed_ns > max(c.reached_ns, healed) + LIVED_NS
     ]
     return span, link, healed, max(min(starts), healed) if starts else None
 
@@ -131,7 +133,9 @@ def _works(history: History, hits: Sequence[Hit]) -> Iterator[Moment]:
 def _slowest(clause: str, bound: float, moments: Sequence[Moment], history: History) -> Finding:
     ids = sorted({span.id for span, *_ in moments})
     if not moments:
-        return inconclusive(clause, Doubt.TOO_LITTLE, "nobody was hit whose work can be told apart", unit="s", bound=bound)
+        return inconclusive(
+            clause, Doubt.TOO_LITTLE, "nobody was hit whose work can be told apart", unit="s", bound=bound
+        )
     worst, late = 0.0, []
     for _, link, healed, at in moments:
         observed = (end_ns(history) - healed) / NS
@@ -145,4 +149,6 @@ def _slowest(clause: str, bound: float, moments: Sequence[Moment], history: Hist
         elif value > bound:
             late.append(f"{link[0]} after {value:.3f} s")
     reason = "; ".join(late) if late else f"{len(moments)} of {len(moments)} links in time"
-    return Finding(clause, Verdict.VIOLATED if late else Verdict.HOLDS, bound, worst, "s", len(moments), reason, faults=ids)
+    return Finding(
+        clause, Verdict.VIOLATED if late else Verdict.HOLDS, bound, worst, "s", len(moments), reason, faults=ids
+    )

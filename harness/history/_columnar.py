@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,15 +95,31 @@ class ColumnarForm:
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise HistoryError(f"cannot be read: {error}", where=str(self.folder), fix=DAMAGED) from error
 
-    def arrays(self, query: str, *args: object) -> dict[str, Array]:
-        """A query's columns whole, as arrays (masked where a NULL is)."""
+    def each(self, query: str, files: Collection[Path], *args: object) -> Iterator[tuple[Path, dict[str, Array]]]:
+        """Asks each file, which stands as $ in the query: its columns as arrays (masked where one has a NULL).
+
+        The next file is decoded while the one before is worked on.
+        """
         import duckdb
 
+        cursor = self.connection.cursor()
+
+        def asked(file: Path) -> dict[str, Array]:
+            name = str(file).replace("'", "''")
+            found: dict[str, Array] = cursor.execute(query.replace("$", f"read_parquet('{name}')"), args).fetchnumpy()
+            return found
+
         try:
-            found: dict[str, Array] = self.connection.cursor().execute(query, args).fetchnumpy()
+            with ThreadPoolExecutor(1) as decoder:
+                ahead: deque[tuple[Path, Future[dict[str, Array]]]] = deque()
+                for file in (*files, None):
+                    if file is not None:
+                        ahead.append((file, decoder.submit(asked, file)))
+                    if len(ahead) > 1 or (ahead and file is None):
+                        done, columns = ahead.popleft()
+                        yield done, columns.result()
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise HistoryError(f"cannot be read: {error}", where=str(self.folder), fix=DAMAGED) from error
-        return found
 
     def lines(self) -> list[dict[str, Any]]:
         """All lines, by t_ns."""

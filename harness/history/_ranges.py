@@ -44,10 +44,9 @@ def _of_columns(form: ColumnarForm, workloads: Sequence[str], size: int) -> Iter
     query = (
         "SELECT writer, n, intended_ns, start_ns, coalesce(end_ns, 0) AS end_ns, seq, status, size, duplicate,"
         f" (CASE outcome {outcomes} END)::UTINYINT AS outcome,"
-        " (list_position(?::VARCHAR[], workload) - 1)::UTINYINT AS workload FROM read_parquet(?)"
+        " (list_position(?::VARCHAR[], workload) - 1)::UTINYINT AS workload FROM $"
     )
-    for file in form.operations_files:
-        columns = form.arrays(query, list(workloads), str(file))
+    for _, columns in form.each(query, form.operations_files, list(workloads)):
         for first in range(0, len(columns["n"]), size):
             yield {name: array[first : first + size] for name, array in columns.items()}
 

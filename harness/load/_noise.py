@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
+from harness.errors import HistoryError
 from harness.history.recorder import Recorder
 
 _STEP_S = 0.005
@@ -35,16 +37,17 @@ class Noise:
                 continue
             cores = (time.process_time() - cpu_s) / ((now_ns - from_ns) / 1e9)
             slips_ns, self._slips_ns = self._slips_ns, []
-            self._recorder.line(
-                "noise",
-                what="load",
-                lag_p99_ms=_p99_ms(lags_ns),
-                lag_max_ms=max(lags_ns) / 1e6,
-                slip_p99_ms=_p99_ms(slips_ns),
-                arrivals=len(slips_ns),
-                cpu={"load": round(cores, 3)},
-            )
-            self._recorder.anchor()
+            with suppress(HistoryError):  # a full disk, of which the files' headers tell
+                self._recorder.line(
+                    "noise",
+                    what="load",
+                    lag_p99_ms=_p99_ms(lags_ns),
+                    lag_max_ms=max(lags_ns) / 1e6,
+                    slip_p99_ms=_p99_ms(slips_ns),
+                    arrivals=len(slips_ns),
+                    cpu={"load": round(cores, 3)},
+                )
+                self._recorder.anchor()
             lags_ns, from_ns, cpu_s = [], now_ns, time.process_time()
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from contextlib import suppress
+from typing import Any
 
+from harness.errors import HistoryError
+from harness.history.clock import now_ns
 from harness.history.recorder import Recorder
-from harness.history.rows import OpId
+from harness.history.rows import OpId, Step
 from harness.load._reporter import Reporter
 from harness.load.outcomes import Answer
 from harness.verdict import Doubt
@@ -30,7 +33,8 @@ class Flight:
             if not self._told:
                 self._told = True
                 detail = f"{self._most} operations in flight: arrivals wait"
-                self._recorder.line("trouble", name=Doubt.LOAD_BEHIND, detail=detail)
+                with suppress(HistoryError):
+                    self._recorder.line("trouble", name=Doubt.LOAD_BEHIND, detail=detail)
             self._room.clear()
             await self._room.wait()
 
@@ -56,7 +60,7 @@ class Operations:
     def begin(self, intended_ns: int, *, size: int = 0) -> int:
         """Begins one; it is in the history, as unknown, before the first byte is sent. Raises HistoryError."""
         n = self.recorder.begin(self.workload, intended_ns, size=size)
-        self._started[n] = time.monotonic_ns()
+        self._started[n] = now_ns()
         self._flight.add()
         return n
 
@@ -71,9 +75,31 @@ class Operations:
             error=answer.error,
             duplicate=answer.duplicate,
         )
-        response_ms = (time.monotonic_ns() - self._started.pop(n)) / 1e6
+        response_ms = (now_ns() - self._started.pop(n)) / 1e6
         self._flight.remove()
         self._reporter.add(self.kind, self.workload, response_ms, answer)
+
+    def sight(
+        self,
+        step: Step,
+        *,
+        source: str,
+        op: OpId,
+        ref: str = "",
+        seq: int = 0,
+        attempt: int = 0,
+        proved: bool = False,
+    ) -> None:
+        """Records that an operation is seen, now."""
+        with suppress(HistoryError):  # a full disk, of which the files' headers tell; the load goes on to its end
+            self.recorder.sight(
+                step, t_ns=now_ns(), source=source, op=op, ref=ref, seq=seq, attempt=attempt, proved=proved
+            )
+
+    def line(self, kind: str, /, **fields: Any) -> None:
+        """Records a line of one of the history's kinds."""
+        with suppress(HistoryError):
+            self.recorder.line(kind, **fields)
 
     def marker(self, n: int) -> str:
         """The text that travels with operation n: {op}."""

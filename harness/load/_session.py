@@ -102,7 +102,7 @@ class _Session:
         start_ns = now_ns()
         self._arrivals = {name: Arrivals(rate * times, start_ns) for name, rate in self._rates.items()}
         rates = {name: arrivals.rate for name, arrivals in self._arrivals.items()}
-        self._recorder.line("load", event="started", t_ns=start_ns, times=times, rates=rates)
+        self._line("load", event="started", t_ns=start_ns, times=times, rates=rates)
         self._offering = [
             self._tasks.create_task(self._offer(self._kinds[name], arrivals))
             for name, arrivals in self._arrivals.items()
@@ -111,18 +111,20 @@ class _Session:
     async def stop(self) -> None:
         """Ends the arrivals, waits for the answers that are due, and counts."""
         stop_ns = now_ns()
-        self._recorder.line("load", event="stopping", t_ns=stop_ns)
+        self._line("load", event="stopping", t_ns=stop_ns)
         for task in self._offering:
             task.cancel()
-        await asyncio.wait(self._offering)
-        self._offering = []
-        for name, arrivals in self._arrivals.items():
-            self._compare(name, offered=arrivals.taken, intended=arrivals.intended(stop_ns))
-        self._arrivals = {}
+        if self._offering:
+            await asyncio.wait(self._offering)
+        arrivals = {name: (one.taken, one.intended(stop_ns)) for name, one in self._arrivals.items()}
+        self._offering, self._arrivals = [], {}
+        for name, (offered, intended) in arrivals.items():
+            if offered < intended * BEHIND_SHARE:
+                self._trouble(Doubt.LOAD_BEHIND, f"{name}: {offered} of {intended} intended arrivals were offered")
         await asyncio.gather(*(kind.settle() for kind in self._kinds.values()))
-        self._recorder.line("load", event="stopped")
+        self._line("load", event="stopped", arrivals=arrivals)
         self._reporter.drain()
-        self._recorder.line("load", event="totals", **dict(self._stats.totals()))
+        self._line("load", event="totals", **dict(self._stats.totals()))
 
     async def final(self) -> None:
         """The last look of every workload; stops the load first if nobody did."""
@@ -149,13 +151,12 @@ class _Session:
         except HistoryError as error:  # a full disk: what cannot be recorded is not sent
             self._trouble(Doubt.HISTORY_INCOMPLETE, str(error))
 
-    def _compare(self, name: str, *, offered: int, intended: int) -> None:
-        if offered < intended * BEHIND_SHARE:
-            self._trouble(Doubt.LOAD_BEHIND, f"{name}: {offered} of {intended} intended arrivals were offered")
-
     def _trouble(self, name: Doubt, detail: str) -> None:
-        with suppress(HistoryError):  # the disk is full: the files' headers say so
-            self._recorder.line("trouble", name=name, detail=detail)
+        self._line("trouble", name=name, detail=detail)
+
+    def _line(self, kind: str, /, **fields: Any) -> None:
+        with suppress(HistoryError):  # a full disk, of which the files' headers tell; the load goes on to its end
+            self._recorder.line(kind, **fields)
 
 
 def totals_of(entries: Mapping[tuple[str, str], tuple[int, int]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,9 @@ class Offered(User):
             loop = asyncio_gevent.EventLoop()
             loop.run_until_complete(serve(control, self))
             self.environment.process_exit_code = 0
+        except Exception:
+            traceback.print_exc()  # Locust would be gone before it says so itself
+            raise
         finally:
             self.environment.runner.quit()
 

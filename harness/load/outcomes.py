@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.history.rows import Outcome
 
@@ -27,8 +27,7 @@ TOO_LARGE = "payload too large"
 NOT_SENT = "not sent"  # our own client raised before it wrote anything
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an operation came to; the fields are Recorder.finish's."""
 
     outcome: Outcome
@@ -75,7 +74,7 @@ def jetstream(reply: bytes) -> Answer:
     if not reply:
         return failed(NO_RESPONDERS)
     try:
-        told = json.loads(reply)
+        told = json.loads(reply.decode())  # of bytes it would guess the encoding, at a third more
         if error := told.get("error"):
             words = f"jetstream {error.get('err_code', 0)} {error.get('description', '')}"
             return failed(words, int(error["code"]))

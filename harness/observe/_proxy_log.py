@@ -49,6 +49,7 @@ class Accepted:
     opened_ns: int
     upstream_port: int = 0
     dialled: bool = False
+    looked_for: bool = False
     first_sign_ns: int = 0
     removed: list[str] = field(default_factory=list)
     ours: set[str] = field(default_factory=set)

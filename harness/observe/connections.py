@@ -3,7 +3,7 @@
 Three witnesses, none of which crosses a proxy: the log of each link's proxy (`_proxy_log`); the broker's own connz
 (`_connz`), which alone knows when a client reached it; and the kernel, where the log sleeps or cannot tell: while a
 proxy is stopped, or holds bytes, a client that closes leaves the proxy's socket in CLOSE-WAIT, one that resets takes it
-away. The kernel is asked every 100 ms.
+away. The kernel is asked every 50 ms.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from typing import NamedTuple
 
 from harness.history.clock import take_anchor
 from harness.history.recorder import Recorder
-from harness.observe import _http
+from harness.observe import _http, _kernel
 from harness.observe._base import PROBE_ADDRESS, Gap, Json, why
 from harness.observe._connz import ENDED_BY_PEER, Connz, Entry
 from harness.observe._proxy_log import SETTLE_NS, Event, ProxyLog
 from harness.runtime.contract import Link, LinkKey
-from harness.runtime.sockets import tcp_sockets
 from harness.verdict import Doubt
 
 CONNZ_EVERY_S = 0.25
 CONNZ_WITHIN_S = 1.0
 CONNZ_PAGE = 1000
-KERNEL_EVERY_S = 0.1
+KERNEL_EVERY_S = 0.05
+CLOSED_FOR_NS = 40_000_000
+"""How long the kernel must have had a connection closed, without a line of the log, before it is told."""
+GONE_FOR_NS = 200_000_000
+"""The same for one that the kernel has no more: the log, which then tells who ended it, may only be late."""
 OPENED_LATE_NS = 500_000_000
 """How much later than the broker's own start the proxy's line of the same connection may have reached us."""
 GUESS_WITHIN_NS = 100_000_000
@@ -85,16 +88,14 @@ class Connections:
         self._recorder.line("read", source=self.source, complete=all(answered), count=count, from_ns=from_ns)
 
     async def _ask_kernel(self) -> None:
-        ports = {watch.link.port for watch in self._watches}
         while True:
             asked_ns = monotonic_ns()
             try:
-                sockets = await asyncio.to_thread(tcp_sockets, ports)
+                states = _kernel.states(ends for watch in self._watches for ends in watch.ends())
             except OSError as error:
                 self._kernel_gap.open(f"sockets: {why(error)}", from_ns=asked_ns)
             else:
                 self._kernel_gap.close()
-                states = {(socket.local, socket.remote): socket.state for socket in sockets}
                 for watch in self._watches:
                     watch.compare(asked_ns, states)
             await asyncio.sleep(KERNEL_EVERY_S)
@@ -128,7 +129,7 @@ class _LinkWatch:
         self.unbound: dict[str, int] = {}
         """Connections to a broker whose proxy's own port was never seen: client -> opened_ns."""
         self._recorder, self._log, self._ports = recorder, ProxyLog(link.port), ports
-        self._binds = bind
+        self._binds, self._listens = bind, f"127.0.0.1:{link.port}"
         self._pids: dict[str, int] = {}  # client -> the proxy that accepted it
         self._suspects: dict[str, int] = {}  # client -> when the kernel first had it closed
         self._told: set[str] = set()  # clients of open connections whose close the kernel told already
@@ -151,25 +152,26 @@ class _LinkWatch:
             for client, found in self._log.open.items()
         )
 
-    def compare(self, asked_ns: int, states: Mapping[tuple[str, str], str]) -> None:
-        """Closes that the log does not tell: two looks at the kernel's states that agree, at the time of the first."""
-        local = f"127.0.0.1:{self.link.port}"
-        for client in self._log.open:
-            state = states.get((local, client), "")
-            if state in ("ESTABLISHED", "SYN_RECV"):
-                self._suspects.pop(client, None)
-            elif client not in self._told and (state or self._same_proxy(client)):
-                first_ns = self._suspects.setdefault(client, asked_ns)
-                if first_ns < asked_ns:
-                    self._told.add(client)
-                    reason = None if state else "reset"
-                    self._line(client, "closed", first_ns, via="close_wait", by="client", reason=reason)
+    def ends(self) -> list[_kernel.Ends]:
+        """The proxy's sockets towards the clients of open connections."""
+        return [(self._listens, client) for client in self._log.open if client not in self._told]
+
+    def compare(self, asked_ns: int, states: Mapping[_kernel.Ends, str]) -> None:
+        """Closes that the log does not tell, told once the kernel has had them closed for a while."""
+        for ends in self.ends():
+            state = states.get(ends, "")
+            if state != "CLOSE_WAIT" and (state or not self._same_proxy(ends[1])):
+                self._suspects.pop(ends[1], None)
+                continue
+            first_ns = self._suspects.setdefault(ends[1], asked_ns)
+            if asked_ns - first_ns >= (CLOSED_FOR_NS if state else GONE_FOR_NS):
+                self._told.add(ends[1])
+                reason = None if state else "reset"
+                self._line(ends[1], "closed", first_ns, via="close_wait", by="client", reason=reason)
 
     def bind(self, client: str, port: int, opened_ns: int) -> _Bound:
         """Remembers which local port the proxy dialled the broker from for this client."""
         self.unbound.pop(client, None)
-        if client in self._log.open:
-            self._log.open[client].upstream_port = port
         bound = _Bound(self, client, opened_ns)
         self._ports.setdefault(port, []).append(bound)
         return bound
@@ -177,22 +179,22 @@ class _LinkWatch:
     async def find_ports(self) -> None:
         """Finds from which local port the proxy dialled the broker, for each connection, until cancelled.
 
-        The proxy dials in the order in which it accepts, so that the oldest new socket is the oldest client's.
+        Where several were dialled at once it cannot be told which is whose; those are matched by their start.
         """
+        seen: set[int] = set()
         while True:
             await self._dialled.wait()
             self._dialled.clear()
-            with suppress(OSError):  # then it is unbound, and matched by its start
-                sockets = [
-                    socket
-                    for socket in await self.link.own_sockets()
-                    if _port(socket.remote) == self.link.upstream_port
-                ]
-                new = [found for found in self._log.open.values() if found.dialled and not found.upstream_port]
-                taken = {found.upstream_port for found in self._log.open.values()}
-                ports = [_port(socket.local) for socket in sorted(sockets, key=lambda found: found.inode)]
-                for found, port in zip(new, (port for port in ports if port not in taken), strict=False):
-                    self.bind(found.client, port, found.opened_ns)
+            with suppress(OSError):  # then they too are matched by their start
+                sockets = await self.link.own_sockets()
+                ports = {_port(found.local) for found in sockets if _port(found.remote) == self.link.upstream_port}
+                new = [found for found in self._log.open.values() if found.dialled and not found.looked_for]
+                for found in new:
+                    found.looked_for = True
+                if len(new) == len(ports - seen) == 1:
+                    (new[0].upstream_port,) = ports - seen
+                    self.bind(new[0].client, new[0].upstream_port, new[0].opened_ns)
+                seen = ports
 
     def _record(self, events: list[Event]) -> None:
         for event in events:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic, monotonic_ns
 
@@ -81,6 +81,10 @@ class Effects:
         return sum(
             self._records[ordinal].by == by and not self._records[ordinal].repeat for ordinal in self._unfinished
         )
+
+    def begun_by(self, by: str) -> Iterator[OpId]:
+        """The operations that this replica has begun, repeats included, as last read."""
+        return (record.op for record in self._records if record.by == by and record.op is not None)
 
     async def final(self) -> None:
         """Reads everything, until two reads 1 s apart are equal or 10 s are over; only then is the read complete."""

@@ -57,6 +57,11 @@ class Probe:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @property
+    def pid(self) -> int | None:
+        """Its process, or None while there is none."""
+        return self._process.pid if self._process is not None else None
+
     async def start(self) -> None:
         """Starts the process, idle. Raises HarnessError where it dies."""
         ours, theirs = socket.socketpair()
@@ -115,11 +120,17 @@ class Probe:
         self._process = None
         self._files.close()
 
+    async def _line(self) -> bytes:
+        try:
+            return await self._reader.readline()
+        except ConnectionResetError:  # it died with an order of ours unread
+            return b""
+
     async def _answer(self, wanted: str, fault: int, *, order: Mapping[str, Any], within_s: float) -> None:
         """Gives an order and waits for its answer; answers that came too late for earlier orders are passed over."""
         self._writer.write(json.dumps(order).encode() + b"\n")
         async with asyncio.timeout(within_s):
-            while line := await self._reader.readline():
+            while line := await self._line():
                 answer = json.loads(line)
                 if (
                     answer["is"] == wanted

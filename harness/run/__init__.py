@@ -115,7 +115,9 @@ class Run:
         targets = sorted(target for source, target in world.runtime.links if source == node.name)
         providers = [name for name in targets if world.runtime.nodes[name].role != "broker"]
         if len(providers) != 1:
-            raise UsageError(f"{node.name} has {len(providers)} dependencies ({', '.join(providers) or 'none'}), not one")
+            raise UsageError(
+                f"{node.name} has {len(providers)} dependencies ({', '.join(providers) or 'none'}), not one"
+            )
         return world.runtime.nodes[providers[0]]
 
     # ---- work and waits -------------------------------------------------------------------------------------------

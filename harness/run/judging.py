@@ -106,10 +106,8 @@ def _finding(finding: Finding) -> JSON:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
 
-
-
 def keep(folder: Path, system_file: Path) -> None:
-    """What a scenario's folder holds beside its verdict: the history in columns, each node's output, the system file."""
+    """What the folder holds beside the verdict: the history in columns, each node's output, the system file."""
     from harness.history.compact import compact
 
     logs = folder / "logs"

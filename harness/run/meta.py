@@ -1,4 +1,4 @@
-"""What is known of a scenario before it starts: the head of its history, all that a guarantee may know of the system."""
+"""What is known of a scenario before it starts: all that a guarantee may know of the system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.system.model import LOAD, HttpAsync, SystemFile
 
 SOURCES = {
     "terminal": "a workload with a poll, or of kind jetstream",
-    "effects": 'an effects table in the workload, e.g. effects = { url = "{store.url}/done?after={cursor}", op = "$.note" }',
+    "effects": 'an effects table in the workload, e.g. effects = { url = "{store.url}/done", op = "$.note" }',
     "enumerates": "an effects table or taps in the workload",
     "clients": "a placeholder {broker.url} in a service's command, env or files",
 }

@@ -44,7 +44,9 @@ async def prepare(system: SystemFile, direct: Mapping[str, str]) -> dict[str, st
         for name, path in entry.keep.items():
             value = as_text(first(json_path(path), document))
             if not value:
-                raise HarnessError(f"the answer has nothing at {path}", where=where, fix=f"it answered {document!r:.200}")
+                raise HarnessError(
+                    f"the answer has nothing at {path}", where=where, fix=f"it answered {document!r:.200}"
+                )
             kept[name] = value
     return kept
 
@@ -62,7 +64,9 @@ async def _answer(entry: Prepare, values: Mapping[str, str], where: str) -> obje
             session.request(request.method, url, json=body, headers=headers, allow_redirects=False) as answer,
         ):
             if answer.status >= 300:
-                raise HarnessError(f"{request.method} {url} answered {answer.status}: {await answer.text():.200}", where=where)
+                raise HarnessError(
+                    f"{request.method} {url} answered {answer.status}: {await answer.text():.200}", where=where
+                )
             return await answer.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise HarnessError(f"{request.method} {url} failed: {error!r}", where=where) from error

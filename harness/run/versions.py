@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from harness.runtime.binaries import TOXIPROXY_VERSION
+
 PACKAGES = ("nats-harness", "nats-py", "locust", "toxiproxy-python")
-TOXIPROXY = "2.12.0"
 
 
 def versions(nats_server: str) -> dict[str, str]:
-    """Name to version: the broker's as the system file pins it, toxiproxy's as it is built, packages, Python, kernel."""
-    found = {"nats-server": nats_server, "toxiproxy": TOXIPROXY}
+    """Name to version: the broker's as the system file pins it, toxiproxy's as built, packages, Python, kernel."""
+    found = {"nats-server": nats_server, "toxiproxy": TOXIPROXY_VERSION}
     for package in PACKAGES:
         try:
             found[package] = version(package)

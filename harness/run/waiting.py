@@ -47,7 +47,7 @@ class Waiting:
         start = monotonic_ns()
         intended = round(self.rate * seconds)
         end, deadline = start + int(seconds * NS), start + int((seconds + LONGER_S) * NS)
-        while (now := monotonic_ns()) < end or now < deadline and self._offered(start) < LEAST_OFFERED * intended:
+        while (now := monotonic_ns()) < end or (now < deadline and self._offered(start) < LEAST_OFFERED * intended):
             await asyncio.sleep(min(EVERY_S, max((end - now) / NS, 0.001)))
         offered = self._offered(start)
         self.recorder.line("phase", name="steady", from_ns=start, to_ns=now, offered=offered, intended=intended)

@@ -1,7 +1,7 @@
 """A running system with everything that watches it: opened in order, closed in the opposite one.
 
-    recorded   the history, from before the first process until after the last
-    opened     runtime, observers, probe, load; prepared and ready
+recorded   the history, from before the first process until after the last
+opened     runtime, observers, probe, load; prepared and ready
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from harness.faults import Stage
 from harness.errors import HarnessError
+from harness.faults import Stage
 from harness.history.clock import take_anchor
 from harness.history.reader import History
 from harness.history.recorder import Recorder, write_meta
+from harness.history.rows import OpId
 from harness.load.driver import Load, config_of, followed
 from harness.load.live import LiveView
 from harness.observe import dead_letters, taps
@@ -63,8 +64,11 @@ class World:
     entry: str
 
     def in_hand(self, worker: str) -> int:
-        """Operations that a replica has begun and not finished, as the effects tell."""
-        return sum(source.in_hand(worker) for source in self.effects)
+        """Operations that a replica has begun and that have no end yet: the effects tell the one, polls the other."""
+        self.waiting.live.update()
+        still_open = {OpId(WRITER, operation.n) for operation in self.waiting.live.open()}
+        begun = {op for source in self.effects for op in source.begun_by(worker)}
+        return len(still_open & begun)
 
     async def start_load(self, times: float) -> None:
         """Starts the arrivals of every workload."""
@@ -135,7 +139,9 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
     )
     history = setting.folder / "history"
     login = login_of(system.broker.connect.model_dump() if system.broker.connect else None, os.environ)
-    paths = {name: service.ready.http for name, service in system.services.items() if service.ready and service.ready.http}
+    paths = {
+        name: service.ready.http for name, service in system.services.items() if service.ready and service.ready.http
+    }
     probe = Probe(runtime, folder=history, nonce=setting.nonce, login=login, paths=paths)
     load = Load(setting.folder, spawn=runtime.child, name=LOAD_NAME)
     stack.push_async_callback(_closing, recorder, (probe.close, load.close, runtime.close))

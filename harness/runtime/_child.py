@@ -114,7 +114,7 @@ class Child:
             while new := self._members(alone) - stopped:
                 for member in new:
                     send(member, signal.SIGSTOP)
-                while any(_proc.runs(one.pid) for one in new):  # noqa: ASYNC110 - /proc cannot be waited for
+                while any(_proc.runs(one.pid) for one in new):
                     await asyncio.sleep(LOOK_EVERY_S)
                 stopped |= new
                 t_ns = monotonic_ns()
@@ -129,7 +129,7 @@ class Child:
         for member in members:
             send(member, signal.SIGCONT)
         async with asyncio.timeout(STOP_WITHIN_S):
-            while any(_proc.STOPPED in _proc.task_states(one.pid) for one in members):  # noqa: ASYNC110 - /proc
+            while any(_proc.STOPPED in _proc.task_states(one.pid) for one in members):
                 await asyncio.sleep(LOOK_EVERY_S)
         return monotonic_ns()
 

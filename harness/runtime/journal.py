@@ -175,6 +175,20 @@ def dead() -> list[Path]:
     return [path for path in _journals() if _is_dead(path)]
 
 
+def owners() -> tuple[list[Path], list[Path]]:
+    """The journals of living runs, and those of dead ones that a sweep would undo."""
+    living: list[Path] = []
+    dead: list[Path] = []
+    for path in sorted(journals_folder().glob("*.jsonl")):
+        fd = _lock(path)
+        if fd is None:
+            living.append(path)
+        else:
+            dead.append(path)
+            os.close(fd)
+    return living, dead
+
+
 def remove_lock(path: Path) -> bool:
     """Removes a lock file that nobody holds; False where somebody does, or it is gone.
 

@@ -80,7 +80,7 @@ async def start_lock(recorder: Recorder) -> AsyncIterator[None]:
     """Only one system of this machine starts at a time; how long it was waited for is a phase of its own."""
     from_ns = time.monotonic_ns()
     path = machine_folder() / "start"
-    while (fd := take_lock(path)) is None:  # noqa: ASYNC110 - a lock of another process cannot be waited for
+    while (fd := take_lock(path)) is None:
         await asyncio.sleep(LOCK_EVERY_S)
     try:
         to_ns = time.monotonic_ns()

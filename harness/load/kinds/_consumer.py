@@ -9,7 +9,6 @@ import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig
 
-from harness.history.clock import now_ns
 from harness.history.rows import Step, find_markers
 from harness.load._operations import Operations
 from harness.load.kinds._connection import Connection
@@ -48,13 +47,13 @@ class Consumer:
                 await asyncio.sleep(_AGAIN_S)
 
     async def _delivered(self, message: Msg) -> None:
-        recorder, t_ns = self._operations.recorder, now_ns()
+        operations = self._operations
         seq, attempt = message.metadata.sequence.stream, message.metadata.num_delivered or 0
         text = message.data.decode(errors="replace")
-        ours = find_markers(recorder.nonce, text).ours
+        ours = find_markers(operations.recorder.nonce, text).ours
         if len(ours) == 1:
-            recorder.sight(Step.DELIVERED, t_ns=t_ns, source=SOURCE, op=ours[0], seq=seq, attempt=attempt)
-            recorder.sight(Step.RESULT, t_ns=t_ns, source=SOURCE, op=ours[0], seq=seq, attempt=attempt, proved=True)
+            operations.sight(Step.DELIVERED, source=SOURCE, op=ours[0], seq=seq, attempt=attempt)
+            operations.sight(Step.RESULT, source=SOURCE, op=ours[0], seq=seq, attempt=attempt, proved=True)
         else:
-            recorder.line("phantom", source=SOURCE, text=text[:200])
+            operations.line("phantom", source=SOURCE, text=text[:200])
         await message.ack()

@@ -36,7 +36,7 @@ class Polls:
     def __init__(
         self, table: Mapping[str, Any], operations: Operations, answers_s: float, tasks: asyncio.TaskGroup
     ) -> None:
-        self._operations, self._recorder, self._tasks = operations, operations.recorder, tasks
+        self._operations, self._tasks = operations, tasks
         self._url, self._answers_s = table["url"], answers_s
         self._headers: dict[str, str] = dict(table.get("headers") or {})
         self._every_s = float(table["every_s"])
@@ -64,7 +64,7 @@ class Polls:
             async with asyncio.timeout(_FINAL_S), asyncio.TaskGroup() as tasks:
                 polls = [tasks.create_task(self._ask(n, ref, last=True)) for n, ref in list(self._open.items())]
         answered = sum(poll.done() and not poll.cancelled() and poll.result() for poll in polls)
-        self._recorder.line("read", source=SOURCE, complete=answered == asked, count=answered, from_ns=from_ns)
+        self._operations.line("read", source=SOURCE, complete=answered == asked, count=answered, from_ns=from_ns)
 
     async def close(self) -> None:
         """Stops asking, and closes the connections."""
@@ -125,16 +125,18 @@ class Polls:
         """A result that does not carry the operation's marker: it stays open, and another's marker is a crossing."""
         first = self._told.get(n) is not Step.RESULT
         self._tell(n, ref, Step.RESULT, again=last)
-        others = [op for op in find_markers(self._recorder.nonce, found).ours if op != self._operations.id(n)]
+        others = [
+            op for op in find_markers(self._operations.recorder.nonce, found).ours if op != self._operations.id(n)
+        ]
         if others and first:
             text = f"crossed: the result of {self._operations.marker(n)} carries {found[:200]}"
-            self._recorder.line("phantom", source=SOURCE, text=text)
+            self._operations.line("phantom", source=SOURCE, text=text)
 
     def _tell(self, n: int, ref: str, step: Step, *, proved: bool = False, again: bool = False) -> None:
         """Records what was seen of an open operation, once, or once more at the last poll."""
         if self._told.get(n) is step and not again:
             return
         self._told[n] = step
-        self._recorder.sight(step, t_ns=now_ns(), source=SOURCE, op=self._operations.id(n), ref=ref, proved=proved)
+        self._operations.sight(step, source=SOURCE, op=self._operations.id(n), ref=ref, proved=proved)
         if n not in self._open:
             del self._told[n]

@@ -21,8 +21,8 @@ from nats.aio.msg import Msg
 
 from harness.errors import HarnessError
 from harness.history.clock import now_ns
-from harness.history.recorder import Recorder
 from harness.history.rows import Step, find_markers
+from harness.load._operations import Operations
 from harness.load.kinds._connection import credentials
 from harness.verdict import Doubt
 
@@ -38,13 +38,13 @@ class _Incomplete(HarnessError):
     """The stream could not be read to its end."""
 
 
-async def read_stream(url: str, connect: Mapping[str, str], stream: str, recorder: Recorder) -> None:
+async def read_stream(url: str, connect: Mapping[str, str], stream: str, operations: Operations) -> None:
     """Reads all of `stream` and records what it holds, and a line `read` that says whether that was all.
 
     It is complete when nothing has come for a second after the last message was read.
     """
     from_ns = now_ns()
-    reading = _Reading(stream, recorder)
+    reading = _Reading(stream, operations)
     why = ""
     try:
         async with asyncio.timeout(5):
@@ -59,14 +59,16 @@ async def read_stream(url: str, connect: Mapping[str, str], stream: str, recorde
                     await client.close()
     except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError, _Incomplete) as error:
         why = str(error) or type(error).__name__
-    recorder.line("read", source=SOURCE, stream=stream, complete=not why, count=reading.count, from_ns=from_ns, why=why)
+    operations.line(
+        "read", source=SOURCE, stream=stream, complete=not why, count=reading.count, from_ns=from_ns, why=why
+    )
 
 
 class _Reading:
     """One read of one stream."""
 
-    def __init__(self, stream: str, recorder: Recorder) -> None:
-        self._stream, self._recorder = stream, recorder
+    def __init__(self, stream: str, operations: Operations) -> None:
+        self._stream, self._operations = stream, operations
         self._asked: set[int] = set()
         self._room = asyncio.Event()
         self._error = ""
@@ -120,21 +122,21 @@ class _Reading:
     def _seen(self, seq: int, message: dict[str, Any]) -> None:
         self.count += 1
         text = b64decode(message.get("data") or "").decode(errors="replace")
-        found = find_markers(self._recorder.nonce, text)
+        found = find_markers(self._operations.recorder.nonce, text)
         if not found.ours:
             text += b64decode(message.get("hdrs") or "").decode(errors="replace")
-            found = find_markers(self._recorder.nonce, text)
+            found = find_markers(self._operations.recorder.nonce, text)
         if len(found.ours) == 1:
-            t_ns, op = now_ns(), found.ours[0]
-            self._recorder.sight(Step.EFFECT, t_ns=t_ns, source=SOURCE, op=op, seq=seq)
-            self._recorder.sight(Step.RESULT, t_ns=t_ns, source=SOURCE, op=op, seq=seq, proved=True)
+            op = found.ours[0]
+            self._operations.sight(Step.EFFECT, source=SOURCE, op=op, seq=seq)
+            self._operations.sight(Step.RESULT, source=SOURCE, op=op, seq=seq, proved=True)
         elif found.ours or found.foreign:
             self._ids_unclear(seq, text)
         else:
-            self._recorder.line("phantom", source=SOURCE, text=text[:200], seq=seq)
+            self._operations.line("phantom", source=SOURCE, text=text[:200], seq=seq)
 
     def _ids_unclear(self, seq: int, text: str) -> None:
         if not self._unclear:
             self._unclear = True
             detail = f"{self._stream} {seq}: markers of another run, or two different ones: {text[:200]}"
-            self._recorder.line("trouble", name=Doubt.IDS_UNCLEAR, detail=detail)
+            self._operations.line("trouble", name=Doubt.IDS_UNCLEAR, detail=detail)

@@ -95,7 +95,7 @@ class JetStream:
             await asyncio.wait([self._consuming])
         same = [name for name, other in self._config.workloads.items() if other.get("stream") == self._stream]
         if same[0] == self._operations.workload:
-            await read_stream(self._config.direct, self._config.connect, self._stream, self._operations.recorder)
+            await read_stream(self._config.direct, self._config.connect, self._stream, self._operations)
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -1,0 +1,5 @@
+"""`python -m harness` is `nats-harness`."""
+
+from harness.cli import main
+
+main()

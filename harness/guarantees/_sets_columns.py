@@ -1,0 +1,278 @@
+"""The sets of millions of operations, out of a columnar history: numpy by ranges of counters, DuckDB as the decoder.
+
+An operation is two bytes: its outcome with what settled it, and how often it was done. Each file of a million rows is
+decoded once for each question, while the one before is worked on; only files that hold a suspect are looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.guarantees._sets import Named, Rules, Sets
+from harness.guarantees._swaps import find_swaps
+from harness.history._columnar import ColumnarForm
+from harness.history._columns import Array
+from harness.history.reader import History
+from harness.history.rows import CODE_OF_OUTCOME, NO_WRITER, OpId, Outcome
+
+_OK, _FAIL = CODE_OF_OUTCOME[Outcome.OK], CODE_OF_OUTCOME[Outcome.FAIL]
+_OUTCOME, _RESULT, _FAILED = 3, 4, 8  # the bits of an operation's first byte
+_OTHER, _EFFECT, _PROVED, _FAILURE = 0, 1, 2, 3  # what a sighting says
+_SUSPECTS = 4_000_000  # that are held at once
+_HASHES = 32_000_000  # of refs, likewise
+
+_OUTCOME_SQL = f"(CASE outcome WHEN 'ok' THEN {_OK} WHEN 'fail' THEN {_FAIL} ELSE 1 END)::UTINYINT AS outcome"
+_SAYS_SQL = (
+    f"(CASE WHEN step = 'effect' THEN {_EFFECT} WHEN step = 'result' AND proved THEN {_PROVED}"
+    f" WHEN step IN ('failure', 'dead_letter') THEN {_FAILURE} ELSE {_OTHER} END)::UTINYINT AS says"
+)
+_WHO_SQL = f"coalesce(writer, {NO_WRITER})::UINTEGER AS writer, coalesce(n, 0)::UINTEGER AS n"
+
+
+def columnar_sets(history: History, rules: Rules) -> Sets:
+    """The sets; the history must be columnar."""
+    form = history.form
+    assert isinstance(form, ColumnarForm)
+    return _Judge(form, rules).sets()
+
+
+class _Tally:
+    """A growing set of operations, whose ids come in ascending order."""
+
+    def __init__(self, ids: _Ids, named: int) -> None:
+        self._ids, self._named = ids, named
+        self._count = 0
+        self._first: list[OpId] = []
+
+    def add(self, indices: Array) -> None:
+        self._count += len(indices)
+        self._first += self._ids.named(indices[: self._named - len(self._first)])
+
+    def result(self) -> Named:
+        return Named(self._count, tuple(self._first))
+
+
+class _Ids:
+    """All operations in one row: writer by writer, by n."""
+
+    def __init__(self, counts: dict[int, int]) -> None:
+        self.writers = np.array(sorted(counts), np.int64)
+        self.counts = np.array([counts[writer] for writer in sorted(counts)], np.int64)
+        self.bases = np.concatenate([[0], np.cumsum(self.counts)])
+        self.total = int(self.bases[-1])
+
+    def indices(self, writer: Array, n: Array) -> tuple[Array, Array | None]:
+        """The index of each, and which are of operations that were offered (None: all)."""
+        if not self.total:
+            return np.zeros(len(n), np.int64), np.zeros(len(n), np.bool_)
+        place = np.searchsorted(self.writers, writer)
+        place[place == len(self.writers)] = 0
+        offered = (self.writers[place] == writer) & (n < self.counts[place])
+        return self.bases[place] + n, None if bool(offered.all()) else offered
+
+    def named(self, indices: Array) -> list[OpId]:
+        place = np.searchsorted(self.bases, indices, side="right") - 1
+        return [
+            OpId(*pair)
+            for pair in zip(self.writers[place].tolist(), (indices - self.bases[place]).tolist(), strict=True)
+        ]
+
+
+class _Judge:
+    """Goes through the files, once for each question."""
+
+    def __init__(self, form: ColumnarForm, rules: Rules) -> None:
+        self._form, self._rules = form, rules
+        self._ids = _Ids(form.counts())
+        self._state = np.zeros(self._ids.total, np.uint8)
+        self._done: Array = np.zeros(self._ids.total, np.uint8)
+        self._effects = self._phantoms = self._unknown_refs = 0
+        self._phantom_ops: set[OpId] = set()
+        self._spans: list[tuple[Path, int, int]] = []  # a file's operations: index of the first, and how many
+        workloads: Sequence[str] = form.summary["workloads"]
+        self._workloads = workloads
+        self._polled = np.array([name in rules.polled for name in workloads], np.bool_)
+        self._read = np.array([name in rules.read for name in workloads], np.bool_)
+        ends = [rules.read.get(name) for name in workloads]
+        self._read_end = np.array([-1 if end is None else end for end in ends], np.int64)
+        self._counted = np.array([rules.effects_of is None or name in rules.effects_of for name in workloads], np.bool_)
+        tallies = [_Tally(self._ids, rules.named) for _ in range(5)]
+        self._lost, self._undetermined, self._duplicates, self._missing, self._refused_yet_done = tallies
+
+    def sets(self) -> Sets:
+        self._outcomes()
+        source = self._resolved() if self._names_refs_alone() else None
+        self._sightings(source)
+        if int(self._done.sum(dtype=np.int64)) != self._effects:  # somewhere a byte was counted round
+            self._done = np.zeros(self._ids.total, np.uint32)
+            self._effects = self._phantoms = self._unknown_refs = 0
+            self._sightings(source)
+        self._suspects(source)
+        out_of_order, swaps = find_swaps(self._form, self._rules.named)
+        outcome = self._state & _OUTCOME
+        return Sets(
+            offered=self._ids.total,
+            accepted=int(np.count_nonzero(outcome == _OK)),
+            refused=int(np.count_nonzero(outcome == _FAIL)),
+            in_window=self._in_window(),
+            effects=self._effects,
+            lost=self._lost.result(),
+            undetermined=self._undetermined.result(),
+            duplicates=self._duplicates.result(),
+            missing=self._missing.result(),
+            refused_yet_done=self._refused_yet_done.result(),
+            phantoms=self._phantoms,
+            phantom_ops=Named(len(self._phantom_ops), tuple(sorted(self._phantom_ops)[: self._rules.named])),
+            unknown_refs=self._unknown_refs,
+            refs_twice=self._refs_twice(),
+            out_of_order=out_of_order,
+            swaps=swaps,
+        )
+
+    def _outcomes(self) -> None:
+        at = 0
+        for file, columns in self._form.each(f"SELECT {_OUTCOME_SQL} FROM $", self._form.operations_files):
+            outcome = columns["outcome"]
+            self._state[at : at + len(outcome)] = outcome
+            self._spans.append((file, at, len(outcome)))
+            at += len(outcome)
+
+    def _names_refs_alone(self) -> bool:
+        return bool(self._one("SELECT count(*) FROM (FROM sightings WHERE writer IS NULL AND ref IS NOT NULL LIMIT 1)"))
+
+    def _resolved(self) -> str:
+        """A source in which a ref stands for its operation, of several the first."""
+        self._form.connection.execute(
+            "CREATE TEMP TABLE owners AS SELECT ref, min(writer::UBIGINT << 32 | n) AS id FROM operations"
+            " WHERE ref IN (SELECT ref FROM sightings WHERE writer IS NULL) GROUP BY ref"
+        )
+        return (
+            "(SELECT seen.* REPLACE (coalesce(writer, id >> 32) AS writer, coalesce(n, id & 4294967295) AS n)"
+            " FROM $ seen LEFT JOIN owners ON writer IS NULL AND seen.ref = owners.ref)"
+        )
+
+    def _sightings(self, source: str | None) -> None:
+        query = f"SELECT {_WHO_SQL}, {_SAYS_SQL} FROM {source or '$'}"
+        one = self._done.dtype.type(1)  # of another type, adding it is forty times slower
+        for file, columns in self._form.each(query, self._form.sightings_files):
+            indices, offered = self._ids.indices(columns["writer"], columns["n"])
+            says = columns["says"]
+            if offered is not None:
+                self._strange(file, source)
+                indices, says = indices[offered], says[offered]
+            effects = indices[says == _EFFECT]
+            self._effects += len(effects)
+            np.add.at(self._done, effects, one)
+            for said, bit in ((_PROVED, _RESULT), (_FAILURE, _FAILED)):
+                self._state[indices[says == said]] |= bit
+
+    def _strange(self, file: Path, source: str | None) -> None:
+        query = f"SELECT {_WHO_SQL}, ref IS NOT NULL AS named FROM {source or '$'}"
+        for _, columns in self._form.each(query, [file]):
+            writer, n = columns["writer"], columns["n"]
+            _, offered = self._ids.indices(writer, n)
+            strange = ~offered if offered is not None else np.zeros(0, np.intp)
+            marked = writer != NO_WRITER
+            self._phantoms += int(np.count_nonzero(strange))
+            self._unknown_refs += int(np.count_nonzero(strange & ~marked & columns["named"]))
+            pairs = zip(writer[strange & marked].tolist(), n[strange & marked].tolist(), strict=True)
+            self._phantom_ops.update(OpId(*pair) for pair in pairs)
+
+    def _suspects(self, source: str | None) -> None:
+        """Finds the operations that are open, or were done too often or too seldom, and decides about them."""
+        rules, held, size = self._rules, list[tuple[Array, ...]](), 0
+        loss, effects = bool((self._polled | self._read).any()), bool(self._counted.any())
+        for file, at, count in self._spans:
+            state, done = self._state[at : at + count], self._done[at : at + count]
+            accepted = state & _OUTCOME == _OK
+            suspect = (state & _OUTCOME == _FAIL) & (done > 0)
+            if loss:
+                suspect |= accepted & (state < _RESULT)
+            if effects:
+                suspect |= accepted & (state < _FAILED) & (done < rules.least)
+            if effects and rules.most is not None:
+                suspect |= done > rules.most
+            places = np.flatnonzero(suspect)
+            if len(places):
+                held.append((at + places, *(column[places] for column in self._more(file))))
+                size += len(places)
+            if size > _SUSPECTS:
+                self._decide(held, source)
+                held, size = [], 0
+        if held:
+            self._decide(held, source)
+
+    def _more(self, file: Path) -> tuple[Array, Array]:
+        """A file's ends (0: none) and workloads."""
+        code = "0" if len(self._workloads) == 1 else "list_position(?::VARCHAR[], workload) - 1"
+        query = f"SELECT coalesce(end_ns, 0) AS end_ns, ({code})::UTINYINT AS workload FROM $"
+        arguments = [] if code == "0" else [list(self._workloads)]
+        ((_, columns),) = self._form.each(query, [file], *arguments)
+        return columns["end_ns"], columns["workload"]
+
+    def _decide(self, suspects: list[tuple[Array, ...]], source: str | None) -> None:
+        indices, end_ns, workload = map(np.concatenate, zip(*suspects, strict=True))
+        rules, state, done = self._rules, self._state[indices], self._done[indices]
+        accepted, failed = state & _OUTCOME == _OK, state >= _FAILED
+        polled, read, counted = self._polled[workload], self._read[workload], self._counted[workload]
+        settled = (state >= _RESULT) | (read & (done > 0))
+        open_ = accepted & ~settled
+        asked_ns = np.where(polled, -1, self._read_end[workload])
+        waiting = np.flatnonzero(open_ & polled)
+        if len(waiting):
+            asked_ns[waiting] = self._answered(indices[waiting], source)
+        due = (asked_ns >= 0) & (asked_ns >= np.maximum(end_ns, rules.healed_ns) + rules.settles_ns)
+        judged = open_ & (polled | read)
+        self._lost.add(indices[judged & due])
+        self._undetermined.add(indices[judged & ~due])
+        self._missing.add(indices[accepted & counted & ~failed & (done < rules.least) & (settled | due)])
+        if rules.most is not None:
+            self._duplicates.add(indices[counted & (done > rules.most)])
+        self._refused_yet_done.add(indices[(state & _OUTCOME == _FAIL) & (done > 0)])
+
+    def _answered(self, waiting: Array, source: str | None) -> Array:
+        """When each of these operations' polls was last answered pending or gone; -1: never."""
+        last = np.full(len(waiting), -1, np.int64)
+        query = f"SELECT {_WHO_SQL}, t_ns FROM {source or '$'} WHERE step IN ('pending', 'gone')"
+        for _, columns in self._form.each(query, self._form.sightings_files):
+            indices, offered = self._ids.indices(columns["writer"], columns["n"])
+            at = np.searchsorted(waiting, indices)
+            at[at == len(waiting)] = 0
+            wanted = waiting[at] == indices
+            if offered is not None:
+                wanted &= offered
+            np.maximum.at(last, at[wanted], columns["t_ns"][wanted])
+        return last
+
+    def _in_window(self) -> int:
+        if self._rules.window is None:
+            return 0
+        query = "SELECT count(*) FROM operations WHERE outcome = 'ok' AND start_ns <= ? AND coalesce(end_ns >= ?, true)"
+        return self._one(query, self._rules.window[1], self._rules.window[0])
+
+    def _refs_twice(self) -> tuple[str, ...]:
+        """Refs of two operations: of equal hashes first, since most histories have none."""
+        refs = self._one("SELECT count(ref) FROM operations")
+        parts = -(-refs // _HASHES)
+        suspects: list[int] = []
+        for part in range(parts):
+            hashes: list[Array] = []
+            query = f"SELECT hash(ref) AS hash FROM $ WHERE ref IS NOT NULL AND hash(ref) % {parts} = {part}"
+            for _, columns in self._form.each(query, self._form.operations_files):
+                hashes.append(columns["hash"])
+            all_ = np.sort(np.concatenate(hashes))
+            suspects += all_[1:][all_[1:] == all_[:-1]].tolist()
+        if not suspects:
+            return ()
+        query = (
+            "SELECT ref FROM operations WHERE hash(ref) IN (SELECT unnest(?::UBIGINT[])) GROUP BY ref"
+            " HAVING count(*) > 1 ORDER BY ref LIMIT ?"
+        )
+        return tuple(ref for (ref,) in self._form.rows(query, suspects, self._rules.named))
+
+    def _one(self, query: str, *args: object) -> int:
+        ((value,),) = self._form.rows(query, *args)
+        return int(value)
