@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.guarantees import available, effects, no_loss, no_phantoms, reconnects
 from harness.guarantees._base import REGISTRY, Guarantee, clause_names, tainted
+from harness.guarantees._facts import facts
 from harness.history.reader import History
 from harness.verdict import Finding
 
@@ -26,11 +27,14 @@ def judge(history: History) -> tuple[Sequence[Finding], Mapping[str, str]]:
     findings: list[Finding] = []
     not_judged: dict[str, str] = {}
     sources = set(history.meta["sources"])
+    twice = facts(history).refs_twice
     for guarantee in asked.values():
         lacking = sorted(guarantee.needs - sources)
         if lacking:
             not_judged[guarantee.name] = history.meta["lines_to_add"][lacking[0]]
             continue
         clauses = {clause.name: clause for clause in guarantee.clauses}
-        findings += [tainted(history, finding, clauses[finding.clause]) for finding in guarantee.judge(history)]
+        findings += [
+            tainted(history, finding, clauses[finding.clause], refs_twice=twice) for finding in guarantee.judge(history)
+        ]
     return findings, not_judged

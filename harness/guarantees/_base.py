@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -136,10 +136,16 @@ def names(history: History, ops: Sequence[OpId]) -> tuple[str, ...]:
     return tuple(marker(str(history.meta["nonce"]), op) for op in ops[:SHOWN_OPS])
 
 
-def tainted(history: History, finding: Finding, clause: Clause) -> Finding:
-    """The finding, or an inconclusive one if something that it rests on went wrong."""
+def tainted(history: History, finding: Finding, clause: Clause, *, refs_twice: Sequence[str] = ()) -> Finding:
+    """The finding, or an inconclusive one if something that it rests on went wrong.
+
+    `refs_twice`: refs that two answers gave, so that nobody can tell whose result one is.
+    """
     if finding.verdict is Verdict.INCONCLUSIVE or (finding.bound is None and not finding.ops):
         return finding
+    if refs_twice and not clause.timing:
+        sentence = f"{Doubt.IDS_UNCLEAR}: the ref {refs_twice[0]!r} was given twice"
+        return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=sentence)
     for doubt, sentence in _doubts(history, finding, clause):
         return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{doubt}: {sentence}")
     return finding
@@ -182,26 +188,26 @@ def _behind(history: History) -> Iterator[tuple[Doubt, str]]:
             )
 
 
-LATE_MS = 50.0
-"""Arrivals later than this, or a loop lag over it (p99), spoil timing (docs/guarantees.md)."""
+LATE_SHARE = 0.01
+"""More than this share of our wake-ups, or of the arrivals, over 50 ms late (so that their p99 is) spoils timing."""
 
 
 def _noise(history: History, finding: Finding) -> Iterator[tuple[Doubt, str]]:
-    noises = history.lines("noise")
-    worst = max((max(line.get("lag_p99_ms") or 0.0, line.get("slip_p99_ms") or 0.0) for line in noises), default=0.0)
-    if worst > LATE_MS:
-        yield Doubt.NOISE, f"our own loops or the arrivals were {worst:.0f} ms late (p99 of a second)"
-        return
-    own = max((line.get("lag_p99_ms") or 0.0 for line in noises), default=0.0) / 1e3
+    """Of the seconds in which its moments lie: from the first effect until its bound after the last healing."""
     if finding.bound is None or finding.measured is None:
         return
-    if abs(finding.measured - finding.bound) < 2 * own and finding.unit == "s":
-        yield (
-            Doubt.NOISE,
-            f"{finding.measured:.3f} s is nearer to its bound than twice our lag of {own * 1e3:.0f} ms",
-        )
-
-
-def settings(history: History) -> Mapping[str, object]:
-    """The scenario's meta, for guarantees that need more than promises."""
-    return history.meta
+    seen = window(history)
+    until = seen.to_ns + int(max(finding.bound, finding.measured) * NS)
+    noises = [line for line in history.lines("noise") if line["t_ns"] >= seen.from_ns and line["from_ns"] <= until]
+    for what in ("runner", "load"):
+        shares = [line["late_share"] for line in noises if line["what"] == what]
+        if shares and sum(shares) / len(shares) > LATE_SHARE:
+            late = max(line["lag_max_ms"] for line in noises if line["what"] == what)
+            yield (
+                Doubt.NOISE,
+                f"the {what} was over 50 ms late {sum(shares) / len(shares):.1%} of the time, up to {late:.0f} ms",
+            )
+            return
+    own = max((line["lag_p99_ms"] for line in noises if line["what"] == "runner"), default=0.0) / 1e3
+    if abs(finding.measured - finding.bound) < 2 * own:
+        yield Doubt.NOISE, f"{finding.measured:.3f} s is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"

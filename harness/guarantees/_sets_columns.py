@@ -146,7 +146,7 @@ class _Judge:
     def _resolved(self) -> str:
         """A source in which a ref stands for its operation, of several the first."""
         self._form.connection.execute(
-            "CREATE TEMP TABLE owners AS SELECT ref, min(writer::UBIGINT << 32 | n) AS id FROM operations"
+            "CREATE OR REPLACE TABLE owners AS SELECT ref, min(writer::UBIGINT << 32 | n) AS id FROM operations"
             " WHERE ref IN (SELECT ref FROM sightings WHERE writer IS NULL) GROUP BY ref"
         )
         return (

@@ -28,28 +28,29 @@ class Effects(Guarantee):
         unit, promised = "operations", history.meta["promises"]["effects"]
         complete = {line["source"] for line in history.lines("read") if line["complete"]} & set(SOURCES)
         found = facts(history)
-        wrong = [*found.too_many, *found.too_few]
+        wrong = [*found.duplicates.first, *found.missing.first]
+        count = found.duplicates.total + found.missing.total
         if not complete:
             return [inconclusive(self.name, Doubt.GAP, "the effects were not read to their end", unit=unit)]
         if found.accepted < LEAST_OPERATIONS:
             sentence = f"{found.accepted} operations were accepted"
             return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.accepted)]
-        parts = [f"{len(found.too_many)} done too often"] if found.too_many else []
-        parts += [f"{len(found.too_few)} accepted and not done"] if found.too_few else []
-        if found.refused_yet_done:
-            parts.append(f"{len(found.refused_yet_done)} refused, yet done")
+        parts = [f"{found.duplicates.total} done too often"] if found.duplicates.total else []
+        parts += [f"{found.missing.total} accepted and not done"] if found.missing.total else []
+        if found.refused_yet_done.total:
+            parts.append(f"{found.refused_yet_done.total} refused, yet done")
         told = "; ".join(parts) if parts else f"{found.effects} effects of {found.offered} operations"
         return [
             Finding(
                 self.name,
-                Verdict.VIOLATED if wrong else Verdict.HOLDS,
+                Verdict.VIOLATED if count else Verdict.HOLDS,
                 0,
-                len(wrong),
+                count,
                 unit,
                 found.offered,
                 f"{promised}: {told}",
                 names(history, wrong),
-                len(wrong),
+                count,
                 window(history).faults,
                 stories(history, wrong),
             )

@@ -28,30 +28,30 @@ class NoLoss(Guarantee):
         """Violated iff anything is lost; what cannot be told is inconclusive."""
         found = facts(history)
         unit, faults = "operations", window(history).faults
-        if found.lost:
-            reason = f"{len(found.lost)} of {found.accepted} accepted operations have no result, failure or dead letter"
+        if found.lost.total:
+            reason = f"{found.lost.total} of {found.accepted} accepted have no result, failure or dead letter"
             return [
                 Finding(
                     self.name,
                     Verdict.VIOLATED,
                     0,
-                    len(found.lost),
+                    found.lost.total,
                     unit,
                     found.accepted,
                     reason,
-                    names(history, found.lost),
-                    len(found.lost),
+                    names(history, found.lost.first),
+                    found.lost.total,
                     faults,
-                    stories(history, found.lost),
+                    stories(history, found.lost.first),
                 )
             ]
         too_little = [line for line in history.lines("in_hand") if line["count"] < min(line["asked"], LEAST_IN_HAND)]
         if too_little:
             sentence = f"{too_little[0]['node']} had {too_little[0]['count']} operations in hand"
             return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.accepted)]
-        if found.undetermined:
-            sentence = f"{len(found.undetermined)} accepted operations are open, and their last poll was not answered"
-            shown = names(history, found.undetermined)
+        if found.undetermined.total:
+            sentence = f"{found.undetermined.total} accepted operations are open, and their last poll was not answered"
+            shown = names(history, found.undetermined.first)
             return [inconclusive(self.name, Doubt.GAP, sentence, unit=unit, counted=found.accepted, ops=shown)]
         if found.in_window < LEAST_OPERATIONS:
             sentence = f"{found.in_window} operations were accepted in the window, or in flight"

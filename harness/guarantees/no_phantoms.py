@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.guarantees._base import LEAST_OPERATIONS, Clause, Guarantee, inconclusive, names, window
+from harness.guarantees._facts import facts
 from harness.history.reader import History
-from harness.history.rows import Step
+from harness.history.rows import Step, find_markers
 from harness.verdict import Doubt, Finding, Verdict
 
 ENUMERATES = ("effects", "stream", "taps")
@@ -27,19 +28,20 @@ class NoPhantoms(Guarantee):
     def judge(self, history: History) -> Sequence[Finding]:
         """Violated by any record with a marker of no operation, without marker, or by a crossed result."""
         complete = {line["source"] for line in history.lines("read") if line["complete"]}
-        offered = history.writers()
-        total = sum(offered.values())
+        sets = facts(history)
+        total = sets.offered
         if total < LEAST_OPERATIONS:
             return [inconclusive(self.name, Doubt.TOO_LITTLE, f"{total} operations were offered", unit="records")]
         if not complete & set(ENUMERATES):
             return [inconclusive(self.name, Doubt.GAP, "no source that enumerates was read to its end", unit="records")]
-        strange = [s.op for s in history.sightings(*Step) if s.op and s.op.n >= offered.get(s.op.writer, 0)]
         unmarked = [line for line in history.lines("phantom") if line["source"] != POLL]
         crossed = [line for line in history.lines("phantom") if line["source"] == POLL]
-        found = len(strange) + len(unmarked) + len(crossed)
+        wronged = {op for line in crossed for op in find_markers(history.nonce, line["text"]).ours[:1]}
+        strange = sorted({*sets.phantom_ops.first, *wronged})
+        found = sets.phantoms + len(unmarked) + len(crossed)
         seen = sum(1 for _ in history.sightings(*Step))
         parts = [
-            (len(strange), "with a marker that nobody offered"),
+            (sets.phantoms, "with a marker that nobody offered"),
             (len(unmarked), "without a marker of this run"),
             (len(crossed), "a result of another operation"),
         ]
@@ -55,7 +57,7 @@ class NoPhantoms(Guarantee):
                 seen,
                 reason or f"each of {seen} sightings belongs to an operation that was offered",
                 names(history, strange),
-                len(strange),
+                sets.phantom_ops.total + len(wronged),
                 window(history).faults,
             )
         ]

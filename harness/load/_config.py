@@ -33,10 +33,10 @@ class LoadConfig:
     writer: int
     name: str
     history: str
-    workloads: Mapping[str, Mapping[str, Any]]
+    workloads: Mapping[str, Mapping[str, Any]] = field(repr=False)
     direct: str = ""
-    connect: Mapping[str, str] = field(default_factory=dict)
-    secrets: Sequence[str] = ()
+    connect: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
     most_in_flight: int = MOST_IN_FLIGHT
 
     def to_json(self) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from harness.history.recorder import Recorder
 
 _STEP_S = 0.005
 _EVERY_NS = 1_000_000_000
+LATE_NS = 50_000_000
+"""Later than this, an arrival or our own loop spoils timing."""
 
 
 class Noise:
@@ -43,12 +45,19 @@ class Noise:
                     what="load",
                     lag_p99_ms=_p99_ms(lags_ns),
                     lag_max_ms=max(lags_ns) / 1e6,
+                    late_share=max(_late(lags_ns), _late(slips_ns)),
+                    from_ns=from_ns,
                     slip_p99_ms=_p99_ms(slips_ns),
                     arrivals=len(slips_ns),
                     cpu={"load": round(cores, 3)},
                 )
                 self._recorder.anchor()
             lags_ns, from_ns, cpu_s = [], now_ns, time.process_time()
+
+
+def _late(values_ns: list[int]) -> float:
+    """The share of what was more than LATE_NS late; 0 of nothing."""
+    return round(sum(value > LATE_NS for value in values_ns) / len(values_ns), 4) if values_ns else 0.0
 
 
 def _p99_ms(values_ns: list[int]) -> float:

@@ -9,8 +9,10 @@ from time import monotonic, monotonic_ns
 
 from harness.history.recorder import Recorder
 
-SLEEP_S = 0.01
+SLEEP_S = 0.005
 EVERY_S = 1.0
+LATE_MS = 50.0
+"""Later than this our own loop spoils timing."""
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 Groups = Callable[[], Mapping[str, Iterable[int]]]
@@ -33,7 +35,7 @@ class Noise:
             while monotonic_ns() - from_ns < EVERY_S * 1e9:
                 due = monotonic() + SLEEP_S
                 await asyncio.sleep(SLEEP_S)
-                # What came during a stall waited as well: a stall of 50 ms counts for each 10 ms of it.
+                # What came during a stall waited as well: a stall of 50 ms counts for each 5 ms of it.
                 lag_ms = (monotonic() - due) * 1e3
                 lags += [lag_ms - past_ms for past_ms in range(0, max(int(lag_ms), 1), int(SLEEP_S * 1e3))]
             self._tell(from_ns, sorted(lags))
@@ -49,6 +51,7 @@ class Noise:
             from_ns=from_ns,
             lag_p99_ms=round(lags[int(len(lags) * 0.99)], 3),
             lag_max_ms=round(lags[-1], 3),
+            late_share=round(sum(lag > LATE_MS for lag in lags) / len(lags), 4),
             cpu=self._cores(seconds),
         )
 

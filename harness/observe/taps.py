@@ -60,9 +60,7 @@ class Taps:
         self._proof_ns = monotonic_ns()  # when the server last proved that all before it has arrived here
 
     async def watch(self) -> None:
-        """Stays subscribed until cancelled: a connection that ended is replaced every 50 ms until one stands."""
-        for gap in self._gaps:
-            gap.open("not subscribed yet", from_ns=self._proof_ns)
+        """Stays subscribed until cancelled: where a connection ended another is tried every 50 ms."""
         try:
             while True:
                 try:

@@ -176,7 +176,10 @@ def is_toxiproxy(path: Path) -> bool:
             return True
         if data.find(TOXIPROXY_MODULE.encode()) < 0:
             return False
-    said = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=10)
+    try:
+        said = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
     return said.stdout.split()[-1:] == [TOXIPROXY_VERSION]
 
 

@@ -56,7 +56,7 @@ class Socket(NamedTuple):
     received: int
     """Bytes received in order."""
     acked: int
-    """Bytes sent and acknowledged; an acknowledgement may be 40 ms late (delayed ACK)."""
+    """Bytes sent and acknowledged, up to 40 ms late (delayed ACK); one too many at the end that dialled (its SYN)."""
 
 
 class Node(Protocol):

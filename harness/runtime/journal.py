@@ -68,7 +68,7 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return cls(*_create_locked(folder, f"{run}-{owner.pid}", _encoded(head)))
-        except PermissionError as error:
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise Missing(
                 f"the state folder cannot be written: {error.strerror}",
                 where=str(folder),
@@ -165,27 +165,12 @@ def sweep() -> list[Undone]:
     return swept
 
 
-def living() -> list[Path]:
-    """The journals of runs that go on, on this machine."""
-    return [path for path in _journals() if not _is_dead(path)]
-
-
-def dead() -> list[Path]:
-    """The journals that a sweep would undo."""
-    return [path for path in _journals() if _is_dead(path)]
-
-
 def owners() -> tuple[list[Path], list[Path]]:
-    """The journals of living runs, and those of dead ones that a sweep would undo."""
+    """The journals of living runs, and those of dead ones, which a sweep would undo."""
     living: list[Path] = []
     dead: list[Path] = []
-    for path in sorted(journals_folder().glob("*.jsonl")):
-        fd = _lock(path)
-        if fd is None:
-            living.append(path)
-        else:
-            dead.append(path)
-            os.close(fd)
+    for path in _journals():
+        (dead if _is_dead(path) else living).append(path)
     return living, dead
 
 

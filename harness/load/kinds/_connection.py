@@ -51,13 +51,14 @@ class Connection:
         self._alive_ns = 0
         self.client = Client()
         self.inbox = ""
+        self._up = False
         self.lost = 0
         """How often a connection was lost: answers to what was sent before may never come."""
 
     @property
     def connected(self) -> bool:
         """Whether a publish would be written now, as far as the client knows."""
-        return self.client.is_connected and self.inbox != ""
+        return self._up and self.client.is_connected
 
     async def start(self, within_s: float) -> None:
         """Begins to connect, and waits up to `within_s` for it; what is not there then may come later."""
@@ -75,7 +76,7 @@ class Connection:
 
     async def _watch(self) -> None:
         while True:
-            self.client, self.inbox = Client(), ""
+            self.client, self._up = Client(), False
             self._alive_ns = now_ns()
             works = [asyncio.create_task(self._open(self.client))]
             try:
@@ -88,6 +89,16 @@ class Connection:
                 await _drop(self.client, works)
 
     async def _open(self, client: Client) -> None:
+        async def down() -> None:
+            if client is self.client:
+                self.lost += 1
+                self._up = False
+
+        async def up() -> None:
+            # Not before: nats-py says it is connected when its subscriptions, our inbox among them, are not back yet.
+            self._up = client is self.client
+
+        options = {"reconnect_time_wait": 0.25, **self._options}  # a whole number, says its annotation; any will do
         with suppress(nats.errors.Error, OSError, TimeoutError):  # the watch sees that it is not alive
             await client.connect(
                 self._url,
@@ -100,12 +111,13 @@ class Connection:
                 max_reconnect_attempts=-1,
                 pending_size=-1,
                 error_cb=_ignore,
-                disconnected_cb=self._disconnected,
-                **{"reconnect_time_wait": 0.25, **self._options},  # a whole number, says its annotation; any will do
+                disconnected_cb=down,
+                reconnected_cb=up,
+                **options,
             )
             inbox = client.new_inbox()
             await client.subscribe(f"{inbox}.*", cb=self._replied)
-            self.inbox, self._alive_ns = inbox, now_ns()
+            self.inbox, self._up, self._alive_ns = inbox, True, now_ns()
             self._opened.set()
 
     async def _round_trip(self) -> None:
@@ -114,9 +126,6 @@ class Connection:
         with suppress(nats.errors.Error, OSError):
             await client.rtt(timeout=3600)
             self._alive_ns = now_ns()
-
-    async def _disconnected(self) -> None:
-        self.lost += 1
 
 
 async def _ignore(error: Exception) -> None:
