@@ -1,0 +1,61 @@
+"""SIGKILL of the harness in the middle of a fault: nothing is left, and what was recorded until then is judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.history.reader import History
+from tests.survival.harness_process import Started, alive, run
+
+SCENARIOS = ("broker_crash", "broker_paused", "entry_silent", "entry_frozen")
+KILLS = int(os.environ.get("NATS_HARNESS_KILLS", len(SCENARIOS)))
+"""How many kills, the scenarios in turn; 20 is what a release asks for."""
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_nothing_is_left_and_the_history_is_judged(number: int, tmp_path: Path) -> None:
+    scenario = SCENARIOS[number % len(SCENARIOS)]
+    started = Started(tmp_path, "run", "--system", "bare", "-k", scenario, "-j", "1")
+    started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
+    time.sleep(random.SystemRandom().uniform(0, 2.5))
+    made = started.made()
+    assert len(made) >= 3, "broker, proxy and load at least"
+    started.kill()
+
+    cleaned = run(tmp_path, "clean", "--json")
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert json.loads(cleaned.stdout)["things that would not go"] == 0
+    assert alive(made) == []
+
+    (folder,) = tmp_path.glob("reports/*-*")
+    (history,) = folder.glob("scenarios/*/history")
+    offered = History.open(history).count()
+    assert offered > 0
+    judged = run(tmp_path, "judge", folder.name, "--json")
+    assert judged.returncode == 2, judged.stderr
+    (verdict,) = json.loads(judged.stdout)["scenarios"]
+    assert verdict["operations"]["offered"] == offered
+    assert verdict["verdict"] == "inconclusive"
+    assert "history incomplete" in {trouble["name"] for trouble in verdict["troubles"]}
+
+
+def test_the_living_are_left_alone(tmp_path: Path) -> None:
+    """One run goes on while another is killed and `clean` is called: it is judged as if nothing had been."""
+    state = tmp_path / "state"
+    living = Started(tmp_path / "living", "run", "--system", "bare", "-k", "calm", "-j", "1", state=state)
+    living.wait_for(lambda line: line["kind"] == "phase" and line["name"] == "start_load")
+    killed = Started(tmp_path / "killed", "run", "--system", "bare", "-k", "broker_paused", "-j", "1", state=state)
+    killed.wait_for(lambda line: line["kind"] == "node" and line["event"] == "ready")
+    both = killed.made()
+    killed.kill()
+    run(tmp_path, "clean", state=state)
+    assert alive(both), "the living run's processes were ended with the dead one's"
+    assert living.process.wait(60) == 0, living.output.read_text()
+    run(tmp_path, "clean", state=state)
+    assert alive(both) == []
