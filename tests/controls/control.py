@@ -1,0 +1,86 @@
+"""Runs the small system of the controls once, broken for real, and asks what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import Run
+from harness.history.reader import History
+from harness.run.setting import Setting
+from harness.system.loader import load_system
+
+SYSTEM = Path(__file__).with_name("sinner.toml")
+SHOWN_OPS = 20
+"""How many operations a finding names at most (docs/guarantees.md)."""
+BOUND_S = 1.5
+"""sinner.toml's bound for noticing, reconnecting and working."""
+
+Scenario = Callable[[Run], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Came:
+    """What a run came out as: its verdict, and what the system confessed to."""
+
+    verdict: Mapping[str, Any]
+    folder: Path
+
+    def finding(self, clause: str) -> Mapping[str, Any]:
+        """A clause's finding; a failure where it was not judged."""
+        found: list[Mapping[str, Any]] = [f for f in self.verdict["findings"] if f["clause"] == clause]
+        assert len(found) == 1, f"{clause} was judged {len(found)} times; troubles: {self.verdict['troubles']}"
+        return found[0]
+
+    def confessed(self, *sins: str) -> set[str]:
+        """The operations that the system says it wronged so."""
+        words = [line["text"].split(" ", 2) for line in History.open(self.folder / "history").lines("output")]
+        return {word[2] for word in words if word[0] == "sin" and word[1] in sins}
+
+    def must(self, verdict: str, *clauses: str) -> None:
+        """These clauses came out so. Where our own noise made one inconclusive, the failure says that first."""
+        findings = [self.finding(clause) for clause in clauses]
+        noisy = [f for f in findings if verdict != "inconclusive" and f["reason"].startswith("noise: ")]
+        assert not noisy, "THIS MACHINE WAS TOO BUSY to judge timing, which says nothing of the clause: " + _told(noisy)
+        assert {f["verdict"] for f in findings} == {verdict}, f"expected {verdict}: {_told(findings)}"
+
+    def must_name(self, clause: str, wronged: set[str]) -> None:
+        """The clause is violated on these operations, all of them and no other."""
+        self.must("violated", clause)
+        finding = self.finding(clause)
+        assert wronged, "the system did not sin"
+        assert finding["ops_total"] == len(wronged), f"{sorted(wronged)}: {_told([finding])}"
+        assert len(finding["ops"]) == min(len(wronged), SHOWN_OPS)
+        assert set(finding["ops"]) <= wronged
+
+    def must_have_bitten(self, *kinds: str) -> None:
+        """These faults were applied, each with evidence."""
+        assert [(fault["kind"], fault["bit"]) for fault in self.verdict["faults"]] == [(kind, True) for kind in kinds]
+
+
+def _told(findings: list[Mapping[str, Any]]) -> str:
+    shown = ("clause", "verdict", "measured", "bound", "reason", "ops")
+    return "\n".join(str({name: finding[name] for name in shown}) for finding in findings)
+
+
+async def came_of(scenario: Scenario, folder: Path, *, sins: str, calm: bool = False, settles_s: float = 1.0) -> Came:
+    """Starts the system with these sins ("none", or by comma), runs the scenario on it, and has it judged."""
+    setting = Setting(
+        system=load_system(str(SYSTEM)),
+        planned_id=f"control[{sins}]",
+        scenario="control",
+        state=sins,
+        settles_s=settles_s,
+        hardening=sins,
+        expect="holds",
+        exposes={},
+        calm=calm,
+        run=folder.name,
+        seed=1,
+        folder=folder / "control",
+        repro="",
+    )
+    run = Run(setting)
+    return Came(await run.drive(lambda: scenario(run)), setting.folder)

@@ -1,0 +1,271 @@
+"""The probe's process, across real cuts: what its records show is what was done, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic, monotonic_ns
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.history import probes
+from harness.history.probes import Way
+from harness.observe.probe import Probe
+from harness.runtime.contract import How
+from harness.runtime.contract import Way as Direction
+
+from .lab import LINK, MS, NONCE, Act, Lab, held, lab, until
+
+EDGE_NS = 50 * MS
+"""Records sent so shortly before a cut, or its end, may still be on their way."""
+WAYS: tuple[Way, Way] = ("to", "from")
+CUTS: list[tuple[How, Direction, tuple[Way, ...]]] = [
+    ("silent", "both", WAYS),
+    ("frozen", "both", WAYS),
+    ("frozen", "to", ("to",)),
+    ("frozen", "from", ("from",)),
+]
+WEB = ("app-0", "web-0")
+
+
+@asynccontextmanager
+async def probing(folder: Path, system: str = "bare") -> AsyncIterator[tuple[Lab, Probe]]:
+    async with (
+        lab(folder, system) as opened,
+        Probe(opened.runtime, folder=opened.folder / "history", nonce=NONCE) as probe,
+    ):
+        yield opened, probe
+
+
+def share(opened: Lab, way: Way, from_ns: int, to_ns: int, link: tuple[str, str] = LINK) -> float:
+    """How much of what was sent in that time, its edges left out, arrived in it; at least ten records were sent."""
+    sent = [
+        record.got_ns is not None and record.got_ns <= to_ns
+        for record in probes.records(opened.history, 1, link, way)
+        if from_ns + EDGE_NS <= record.sent_ns <= to_ns - EDGE_NS
+    ]
+    assert len(sent) >= 10, (way, len(sent))
+    return sum(sent) / len(sent)
+
+
+async def test_a_whole_link(tmp_path: Path) -> None:
+    async with probing(tmp_path) as (opened, probe):
+        asked, began = monotonic(), monotonic_ns()
+        await probe.watch(1, LINK)
+        assert monotonic() - asked < 1
+        assert all(probes.seen(opened.history, 1, LINK, way, 0, monotonic_ns())[1] >= 10 for way in ("to", "from"))
+        await held(0.5)
+        await probe.stop(1)
+        ended = monotonic_ns()
+        for way in ("to", "from"):
+            sent, got = probes.seen(opened.history, 1, LINK, way, began, ended)
+            assert sent - 3 <= got
+            assert sent >= 30
+        rtt_ms, _ = probes.median_rtt_ms(opened.history, 1, LINK, began, ended)
+        assert 0 < rtt_ms < 50
+        assert probes.seen(opened.history, 1, LINK, "fresh", began, ended)[1] >= 3
+        assert opened.connection_lines(probe=True, event="opened"), "its connections are known by their address"
+        assert not opened.connection_lines(event="opened")
+        assert opened.connections.alive(LINK) == 0
+        await asyncio.sleep(1.5)
+        assert not opened.lines("trouble")
+
+
+@pytest.mark.parametrize(("how", "direction", "shut"), CUTS)
+async def test_cuts(tmp_path: Path, how: How, direction: Direction, shut: tuple[Way, ...]) -> None:
+    async with probing(tmp_path) as (opened, probe):
+        link = opened.runtime.links[LINK]
+        await probe.watch(1, LINK)
+        effective = await link.cut(how, direction)
+        healing = await held(0.6)
+        healed = await link.mend()
+        await held(0.5)
+        await probe.stop(1)
+        for way in WAYS:
+            crossed = share(opened, way, effective, healing)
+            assert crossed == 0 if way in shut else crossed > 0.9, way
+        back = probes.first_answer_after(opened.history, 1, LINK, healing, shut[0])
+        assert back is not None
+        print(f"{how} {direction}: back {(back - healed) / MS:.1f} ms after healing")
+        if opened.lines("trouble"):
+            return  # a proxy that had to be replaced ended the old connections
+        records = list(probes.records(opened.history, 1, LINK, *WAYS))
+        (old,) = {record.old for record in records if record.got_ns == back}
+        assert old == (how == "frozen"), "what a freeze held arrives on the old connection; silence ends it"
+        if how == "frozen":
+            assert sum(record.got_ns is None for record in records) <= 6, "none is lost but those of the stop"
+
+
+async def test_refused_and_reset_are_told(tmp_path: Path) -> None:
+    async with probing(tmp_path) as (opened, probe):
+        link = opened.runtime.links[LINK]
+        await probe.watch(1, LINK)
+        effective = await link.refuse()
+        healing = await held(0.5)
+        healed = await link.open()
+        await held(0.5)
+        await probe.stop(1)
+        assert share(opened, "to", effective, healing) == 0
+        fresh = probes.errors(opened.history, 1, LINK, "fresh", effective, healing)
+        assert set(fresh) == {"ECONNREFUSED"}
+        assert "through: ECONNREFUSED" in probes.errors(opened.history, 1, LINK, "to", effective, healing)
+        back = probes.first_answer_after(opened.history, 1, LINK, healed, "to")
+        assert back is not None
+        assert back - healed < 500 * MS
+
+
+async def test_latency_is_measured(tmp_path: Path) -> None:
+    async with probing(tmp_path) as (opened, probe):
+        link = opened.runtime.links[LINK]
+        await probe.watch(1, LINK)
+        asked = monotonic_ns()
+        effective = await link.slow(latency_ms=60)
+        healing = await held(0.6)
+        await link.mend()
+        await probe.stop(1)
+        before, n = probes.median_rtt_ms(opened.history, 1, LINK, 0, asked - 5 * MS)
+        under, _ = probes.median_rtt_ms(opened.history, 1, LINK, effective, healing)
+        assert n >= 8
+        assert before < 60
+        assert 110 < under - before < 200
+
+
+async def test_a_broker_that_dies_and_returns(tmp_path: Path) -> None:
+    async with probing(tmp_path) as (opened, probe):
+        broker, link = opened.runtime.broker, opened.runtime.links[LINK]
+        await probe.watch(1, LINK)
+        dead = await broker.kill()
+        healing = await held(0.5)
+        await broker.start()
+        await broker.ready(within_s=10)
+        healed = await link.open()
+        await held(0.6)
+        await probe.stop(1)
+        assert share(opened, "to", dead, healing) == 0
+        assert share(opened, "from", dead, healing) == 0
+        ways: tuple[Way, ...] = (*WAYS, "fresh")
+        for way in ways:
+            assert probes.first_answer_after(opened.history, 1, LINK, healed, way) is not None, way
+
+
+async def test_a_link_that_is_not_well_to_begin_with(tmp_path: Path) -> None:
+    async with probing(tmp_path) as (opened, probe):
+        await opened.runtime.links[LINK].refuse()
+        asked = monotonic()
+        await probe.watch(1, LINK)
+        assert 1.5 < monotonic() - asked < 3
+        await probe.watch(2, LINK)
+        await probe.stop(1)
+        await probe.stop(2)
+        assert set(probes.errors(opened.history, 2, LINK, "fresh", 0, monotonic_ns())) == {"ECONNREFUSED"}
+
+
+SYSTEM = """
+[system]
+name = "web"
+[broker]
+version = "2.12.8"
+[services.web]
+role = "dependency"
+command = ["{python}", "WEB", "{port}"]
+ports = { http = 3000 }
+ready = "/"
+[services.app]
+role = "entry"
+command = ["sleep", "1000"]
+ports = { http = 3001 }
+env = { WEB_URL = "{web.url}" }
+[workloads.messages]
+kind = "jetstream"
+rate = 1
+publish = { url = "{broker.url}", subject = "bare.work" }
+stream = "BARE"
+"""
+
+
+async def test_http_is_asked_round(tmp_path: Path) -> None:
+    path = tmp_path / "system.toml"
+    path.write_text(SYSTEM.replace('WEB"', f'{Path(__file__).with_name("web.py")}"'))
+    async with probing(tmp_path, str(path)) as (opened, probe):
+        link, web = opened.runtime.links[WEB], opened.runtime.nodes["web-0"]
+        await probe.watch(1, WEB)
+        acts: list[tuple[Act, Act]] = [
+            (lambda: link.cut("frozen"), link.mend),
+            (lambda: link.cut("silent"), link.mend),
+            (web.pause, web.resume),
+        ]
+        for cut, heal in acts:
+            effective = await cut()
+            healing = await held(0.5)
+            await heal()
+            await held(0.6)
+            assert share(opened, "round", effective, healing, WEB) == 0
+            back = probes.first_answer_after(opened.history, 1, WEB, healing, "round")
+            assert back is not None
+            assert probes.seen(opened.history, 1, WEB, "fresh", effective, healing)[1] == 0
+        await probe.stop(1)
+        assert probes.median_rtt_ms(opened.history, 1, WEB, 0, monotonic_ns())[1] > 20
+        closes = {line["by"] for line in opened.connection_lines(probe=True, event="closed", via="proxy")}
+        assert "proxy" in closes
+
+
+async def test_it_ends_with_the_runner_and_leaves_its_records(tmp_path: Path) -> None:
+    async with lab(tmp_path) as opened:
+        probe = Probe(opened.runtime, folder=opened.folder / "history", nonce=NONCE)
+        await probe.start()
+        assert probe.pid is not None
+        await probe.watch(1, LINK)
+        await opened.runtime.links[LINK].cut("silent")
+        await held(0.2)
+        pid = probe.pid
+        await probe.close()
+        await probe.close()
+        assert not os.path.exists(f"/proc/{pid}")
+        assert len([r for r in probes.records(opened.history, 1, LINK, "to") if r.error == "unanswered"]) > 10
+
+
+async def test_a_probe_that_died_is_told(tmp_path: Path) -> None:
+    async with probing(tmp_path) as (_, probe):
+        assert probe.pid is not None
+        os.kill(probe.pid, 9)
+        with pytest.raises(HarnessError, match="died"):
+            await probe.watch(1, LINK)
+
+
+async def test_noise_tells_lag_and_cores(tmp_path: Path) -> None:
+    from harness.observe.noise import Noise
+
+    async with lab(tmp_path) as opened:
+        opened.watch(Noise(opened.recorder, lambda: {"runner": [os.getpid()], "gone": [2**22 + 1]}, what="test"))
+        await asyncio.sleep(0.3)
+        began = monotonic()
+        while monotonic() - began < 0.3:
+            pass
+        await until(lambda: [line for line in opened.lines("noise") if line["what"] == "test"], within_s=3)
+        line = next(line for line in opened.lines("noise") if line["what"] == "test")
+        assert 250 < line["lag_max_ms"] < 1000
+        assert line["lag_p99_ms"] > 200, "a stall counts for all that came during it"
+        assert line["cpu"]["runner"] > 0.02
+        assert line["cpu"]["gone"] == 0
+        assert line["from_ns"] < line["t_ns"]
+
+
+async def test_the_brokers_own_figures(tmp_path: Path) -> None:
+    from harness.observe.broker import Broker
+
+    async with lab(tmp_path) as opened:
+        broker = opened.runtime.broker
+        source = Broker(opened.recorder, {"broker-0": broker.monitor_url})
+        opened.watch(source)
+        await until(lambda: opened.lines("broker"), within_s=3)
+        line = opened.lines("broker")[0]
+        assert (line["node"], line["version"]) == ("broker-0", "2.12.8")
+        assert line["streams"] == {}
+        await source.final()
+        assert opened.lines("read")[-1]["complete"]
+        await broker.kill()
+        await until(lambda: opened.history.gaps("broker"), within_s=4)

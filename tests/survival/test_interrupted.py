@@ -1,0 +1,34 @@
+"""Ctrl-C at any moment: the system is ended, the history is kept, the exit says so."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.history.reader import History
+from tests.survival.harness_process import Started, alive
+
+INTERRUPTED = 130
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("moment", ["starting", "under a fault"])
+def test_interrupt_ends_everything(jobs: str, moment: str, tmp_path: Path) -> None:
+    started = Started(tmp_path, "run", "--system", "bare", "-k", "broker_paused or entry_silent", "-j", jobs)
+    if moment == "starting":
+        started.wait_for(lambda line: line["kind"] == "node" and line["event"] == "started")
+        time.sleep(random.SystemRandom().uniform(0, 0.5))
+    else:
+        started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
+    made = started.made()
+    os.killpg(started.process.pid, signal.SIGINT)
+    assert started.process.wait(30) == INTERRUPTED, started.output.read_text()
+    assert alive(made) == [], started.output.read_text()
+    assert not list((tmp_path / "state" / "journals").glob("*.jsonl"))
+    for history in tmp_path.glob("reports/*-*/scenarios/*/history"):
+        assert History.open(history).lines()
