@@ -1,0 +1,221 @@
+"""Histories made up moment by moment: written by the real Recorder, whose clock is the story's, and judged.
+
+Times are whole milliseconds of the story, or nanoseconds where an edge is meant (`ns=`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+from harness.guarantees import judge
+from harness.history import clock, recorder
+from harness.history.clock import Anchor
+from harness.history.reader import History
+from harness.history.recorder import Recorder, write_meta
+from harness.history.rows import OpId, Outcome, Step, marker
+from harness.run.meta import meta
+from harness.run.setting import Setting
+from harness.system.loader import load_system
+from harness.verdict import Finding
+
+MS = 1_000_000
+T0 = 1_000_000 * MS
+"""The story's beginning."""
+WORK = "queries"
+"""The workload of telhawk, whose roles the stories are told of: web-0 is the entry, search-0 and search-1 the workers."""
+ENTRY, WORKER, OTHER, BROKER = "web-0", "search-0", "search-1", "broker-0"
+ENTRY_LINK, WORKER_LINK = (ENTRY, BROKER), (WORKER, BROKER)
+PROMISES = {"notices_s": 1.0, "reconnects_s": 2.0, "works_s": 3.0, "settles_s": 4.0}
+RESULTS_S = 10.0
+
+Link = tuple[str, str]
+
+
+@dataclass
+class Story:
+    """A history that is being written. `now` is its clock, in t_ns."""
+
+    folder: Path
+    meta: dict[str, Any]
+    now: int = T0
+    recorder: Recorder = field(init=False)
+
+    def __post_init__(self) -> None:
+        write_meta(self.folder, self.meta)
+        self.recorder = Recorder(self.folder, name="load-0", nonce=self.meta["nonce"], writer=0)
+
+    # ---- work -----------------------------------------------------------------------------------------------------
+
+    def op(
+        self,
+        at: float,
+        outcome: Outcome | None = Outcome.OK,
+        *,
+        took: float = 1,
+        intended: float | None = None,
+        workload: str = WORK,
+        **finish: Any,
+    ) -> OpId:
+        """An operation begun at `at` and answered `took` later; outcome None: never finished."""
+        self.now = t(at)
+        n = self.recorder.begin(workload, t(at if intended is None else intended))
+        if outcome is not None:
+            self.now = t(at) + int(took * MS)
+            self.recorder.finish(n, outcome, **finish)
+        return OpId(0, n)
+
+    def work(self, since: float, until: float, *, every: float = 50, by: str = WORKER) -> list[OpId]:
+        """Operations that are accepted, done once, and have their result 10 ms later."""
+        return [self.done(self.op(at), at, by=by) for at in _every(since, until, every)]
+
+    def done(self, op: OpId, at: float, *, by: str = WORKER) -> OpId:
+        """An effect 5 ms after `at`, and a proved result 10 ms after it."""
+        self.effect(op, at + 5, by=by)
+        self.result(op, at + 10)
+        return op
+
+    def effect(self, op: OpId | None, at: float, *, by: str = WORKER, step: Step = Step.EFFECT, ref: str = "") -> None:
+        """A record of the effects."""
+        self.recorder.sight(step, t_ns=t(at), source="effects", op=op, by=by, ref=ref)
+
+    def result(self, op: OpId, at: float, *, proved: bool = True) -> None:
+        """A result, of the operation itself or (not proved) of nobody knows which."""
+        self.recorder.sight(Step.RESULT, t_ns=t(at), source="poll", op=op, proved=proved)
+
+    def end(self, step: Step, op: OpId, at: float, *, ns: int = 0) -> None:
+        """A failure, a dead letter, or a poll that was answered pending or gone."""
+        self.recorder.sight(step, t_ns=t(at) + ns, source="poll", op=op)
+
+    # ---- what happened --------------------------------------------------------------------------------------------
+
+    def line(self, kind: str, at: float, *, ns: int = 0, **fields: Any) -> None:
+        """A line at that moment."""
+        self.recorder.line(kind, t_ns=t(at) + ns, **fields)
+
+    def load(self, since: float, until: float) -> None:
+        """The load's start and the end of its arrivals."""
+        self.line("load", since, event="started")
+        self.line("load", until, event="stopping")
+
+    def read(self, at: float, source: str = "effects", *, complete: bool = True) -> None:
+        """A final read."""
+        self.line("read", at, source=source, complete=complete, count=0, from_ns=t(at))
+
+    def fault(
+        self,
+        at: float,
+        healed: float,
+        kind: str = "silent",
+        *,
+        links: tuple[Link, ...] = (ENTRY_LINK,),
+        own: Mapping[Link, float] | None = None,
+        bit: bool = True,
+        healed_ns: int = 0,
+    ) -> None:
+        """A fault; `own`: links that healed at a time of their own."""
+        told = {"id": 1, "fault": kind, "target": BROKER}
+        self.line("fault", at, event="asked", links=links, nodes=[], **told)
+        self.line("fault", at, event="effective", id=1)
+        for link, own_at in (own or {}).items():
+            self.line("fault", own_at, event="healed", id=1, link=link)
+        if not own:
+            self.line("fault", healed, ns=healed_ns, event="healed", id=1)
+        self.line("fault", healed, event="evidence", id=1, bit=bit, evidence={})
+
+    def connection(
+        self,
+        link: Link,
+        client: str,
+        opened: float,
+        *,
+        reached: float | None = None,
+        closed: float | None = None,
+        by: str | None = "client",
+        closed_ns: int = 0,
+        reached_ns: int = 0,
+    ) -> None:
+        """A connection through a link's proxy; what is None was never seen."""
+        told = {"source": link[0], "target": link[1], "client": client}
+        self.line("connection", opened, event="opened", via="proxy", **told)
+        if reached is not None:
+            self.line("connection", reached, ns=reached_ns, event="reached", via="connz", **told)
+        if closed is not None:
+            self.line("connection", closed, ns=closed_ns, event="closed", via="proxy", by=by, **told)
+
+    def came_back(self, link: Link, hit: float, healed: float, *, after: float = 300) -> None:
+        """A client that noticed after 0.5 s and was back `after` the healing."""
+        port = 40000 + 10 * int(link == ENTRY_LINK)
+        self.connection(link, f"127.0.0.1:{port}", 0, reached=1, closed=hit + 500)
+        self.connection(link, f"127.0.0.1:{port + 1}", healed + after - 50, reached=healed + after)
+
+    def expect(self, guarantee: str, **bounds: float | None) -> None:
+        """A scenario's expectation."""
+        self.line("expect", 0, guarantee=guarantee, bounds=bounds)
+
+    def trouble(self, name: str) -> None:
+        """What went wrong in the measuring."""
+        self.line("trouble", 0, name=name, detail="as the story has it")
+
+    # ---- judging --------------------------------------------------------------------------------------------------
+
+    def marker(self, op: OpId) -> str:
+        """How a finding names an operation."""
+        return marker(self.meta["nonce"], op)
+
+    def judged(self, until: float = 60_000) -> dict[str, Finding]:
+        """Ends the story at `until`, and judges it; the findings by clause."""
+        self.now = t(until)
+        self.recorder.close()
+        return {finding.clause: finding for finding in judge(History.open(self.folder))[0]}
+
+
+@contextmanager
+def story(system: str = "telhawk", **changed: Any) -> Iterator[Story]:
+    """A story of that system, with the meta that a run of it would write; `promises` are added to PROMISES."""
+    with TemporaryDirectory() as name:
+        folder = Path(name) / "history"
+        known = meta(_setting(system, Path(name), calm=changed.pop("calm", False)))
+        known["promises"] |= PROMISES | changed.pop("promises", {})
+        told = Story.__new__(Story)
+        with (
+            patch.object(recorder, "_now_ns", lambda: told.now),
+            patch.object(clock, "take_anchor", lambda: Anchor(told.now, told.now)),
+        ):
+            told.__init__(folder, known | {"began_ns": T0} | changed)  # type: ignore[misc]
+            yield told
+
+
+def t(at: float) -> int:
+    """The t_ns of a moment of the story, given in milliseconds."""
+    return T0 + round(at * MS)
+
+
+def _every(since: float, until: float, every: float) -> Iterator[float]:
+    at = since
+    while at < until:
+        yield at
+        at += every
+
+
+def _setting(system: str, folder: Path, *, calm: bool) -> Setting:
+    return Setting(
+        system=load_system(system),
+        planned_id="story[told]",
+        scenario="story",
+        state="told",
+        settles_s=PROMISES["settles_s"],
+        hardening=None,
+        expect="holds",
+        exposes={},
+        calm=calm,
+        run="run",
+        seed=1,
+        folder=folder,
+        repro="",
+    )
