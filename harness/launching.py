@@ -99,7 +99,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *(("-k", asked.keyword) if asked.keyword else ()),
     ]
     parallel = ["-n", str(jobs), "--dist", "load", "--maxschedchunk", "1"] if jobs > 1 and not asked.nodeid else []
-    plugins = ["-p", "no:locust", "-p", "no:cacheprovider", "-p", "no:randomly", "-o", "asyncio_mode=strict"]
+    plugins = [*("-p", "no:locust"), *("-p", "no:cacheprovider"), *("-p", "no:hypothesispytest"), "-o", "asyncio_mode=strict"]
     plugins += ["-o", "asyncio_default_fixture_loop_scope=function"]
     shown = ["-qq", "--no-header", "--no-summary", "--nats-quiet"]
     where = str(root / asked.nodeid) if asked.nodeid else str(folder)

@@ -48,7 +48,7 @@ class Named(NamedTuple):
 
 
 class Swap(NamedTuple):
-    """`offenders` were acknowledged before `witness` began, and yet have a higher sequence; `first` is one of them.
+    """`offenders` were acknowledged before `witness` began, and yet have a higher sequence; `first` has the lowest.
 
     Of several that could testify against an offender, the witness is the one that began last (then: of the lowest
     sequence, then of the lowest id), so that one message put back by thousands of places is one swap.
@@ -206,12 +206,12 @@ def _order(accepted: Iterable[Operation], rules: Rules) -> _Order:
         by_witness: dict[OpId, list[OpId]] = defaultdict(list)
         for witness, offender in _offences(acknowledged[workload]):
             by_witness[witness].append(offender)
-        swaps += [Swap(workload, witness, min(all_), len(all_)) for witness, all_ in by_witness.items()]
+        swaps += [Swap(workload, witness, all_[0], len(all_)) for witness, all_ in by_witness.items()]
     return _Order(sum(swap.offenders for swap in swaps), tuple(islice(swaps, rules.named)))
 
 
 def _offences(acknowledged: list[Operation]) -> Iterator[tuple[OpId, OpId]]:
-    """Pairs of witness and offender, by when the witness began."""
+    """Pairs of witness and offender, by when the witness began, and then by the offender's sequence."""
     latest: Operation | None = None
     for _, group in groupby(sorted(acknowledged, key=lambda o: (o.seq, o.id)), key=lambda o: o.seq):
         same = list(group)  # one sequence given twice has no order either

@@ -6,7 +6,7 @@ decoded once for each question, while the one before is worked on; only files th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from harness.history.rows import CODE_OF_OUTCOME, NO_WRITER, OpId, Outcome
 _OK, _FAIL = CODE_OF_OUTCOME[Outcome.OK], CODE_OF_OUTCOME[Outcome.FAIL]
 _OUTCOME, _RESULT, _FAILED = 3, 4, 8  # the bits of an operation's first byte
 _OTHER, _EFFECT, _PROVED, _FAILURE = 0, 1, 2, 3  # what a sighting says
+_PIECE = 131_072  # rows worked on at once
+_FEW = 2_000  # suspects of a file, up to which they are asked for one by one
 _SUSPECTS = 4_000_000  # that are held at once
 _HASHES = 32_000_000  # of refs, likewise
 
@@ -37,6 +39,11 @@ def columnar_sets(history: History, rules: Rules) -> Sets:
     form = history.form
     assert isinstance(form, ColumnarForm)
     return _Judge(form, rules).sets()
+
+
+def _pieces(count: int) -> Iterator[slice]:
+    """Ranges of so few rows that what is computed from them stays in the processor's cache."""
+    return (slice(first, first + _PIECE) for first in range(0, count, _PIECE))
 
 
 class _Tally:
@@ -73,12 +80,13 @@ class _Ids:
         offered = (self.writers[place] == writer) & (n < self.counts[place])
         return self.bases[place] + n, None if bool(offered.all()) else offered
 
+    def places(self, indices: Array) -> tuple[Array, Array]:
+        """The writer and n of each index."""
+        writer = np.searchsorted(self.bases, indices, side="right") - 1
+        return self.writers[writer], indices - self.bases[writer]
+
     def named(self, indices: Array) -> list[OpId]:
-        place = np.searchsorted(self.bases, indices, side="right") - 1
-        return [
-            OpId(*pair)
-            for pair in zip(self.writers[place].tolist(), (indices - self.bases[place]).tolist(), strict=True)
-        ]
+        return [OpId(*pair) for pair in zip(*(column.tolist() for column in self.places(indices)), strict=True)]
 
 
 class _Judge:
@@ -158,16 +166,20 @@ class _Judge:
         query = f"SELECT {_WHO_SQL}, {_SAYS_SQL} FROM {source or '$'}"
         one = self._done.dtype.type(1)  # of another type, adding it is forty times slower
         for file, columns in self._form.each(query, self._form.sightings_files):
-            indices, offered = self._ids.indices(columns["writer"], columns["n"])
-            says = columns["says"]
-            if offered is not None:
+            strange = False
+            for piece in _pieces(len(columns["n"])):
+                indices, offered = self._ids.indices(columns["writer"][piece], columns["n"][piece])
+                says = columns["says"][piece]
+                if offered is not None:
+                    strange = True
+                    indices, says = indices[offered], says[offered]
+                effects = indices[says == _EFFECT]
+                self._effects += len(effects)
+                np.add.at(self._done, effects, one)
+                for said, bit in ((_PROVED, _RESULT), (_FAILURE, _FAILED)):
+                    self._state[indices[says == said]] |= bit
+            if strange:
                 self._strange(file, source)
-                indices, says = indices[offered], says[offered]
-            effects = indices[says == _EFFECT]
-            self._effects += len(effects)
-            np.add.at(self._done, effects, one)
-            for said, bit in ((_PROVED, _RESULT), (_FAILURE, _FAILED)):
-                self._state[indices[says == said]] |= bit
 
     def _strange(self, file: Path, source: str | None) -> None:
         query = f"SELECT {_WHO_SQL}, ref IS NOT NULL AS named FROM {source or '$'}"
@@ -184,20 +196,21 @@ class _Judge:
     def _suspects(self, source: str | None) -> None:
         """Finds the operations that are open, or were done too often or too seldom, and decides about them."""
         rules, held, size = self._rules, list[tuple[Array, ...]](), 0
-        loss, effects = bool((self._polled | self._read).any()), bool(self._counted.any())
+        polled, read, effects = bool(self._polled.any()), bool(self._read.any()), bool(self._counted.any())
         for file, at, count in self._spans:
             state, done = self._state[at : at + count], self._done[at : at + count]
             accepted = state & _OUTCOME == _OK
             suspect = (state & _OUTCOME == _FAIL) & (done > 0)
-            if loss:
-                suspect |= accepted & (state < _RESULT)
+            if polled or read:
+                open_ = accepted & (state < _RESULT)
+                suspect |= open_ if polled else open_ & (done == 0)
             if effects:
                 suspect |= accepted & (state < _FAILED) & (done < rules.least)
             if effects and rules.most is not None:
                 suspect |= done > rules.most
             places = np.flatnonzero(suspect)
             if len(places):
-                held.append((at + places, *(column[places] for column in self._more(file))))
+                held.append((at + places, *self._more(file, places, self._ids.places(at + places)[1])))
                 size += len(places)
             if size > _SUSPECTS:
                 self._decide(held, source)
@@ -205,12 +218,17 @@ class _Judge:
         if held:
             self._decide(held, source)
 
-    def _more(self, file: Path) -> tuple[Array, Array]:
-        """A file's ends (0: none) and workloads."""
-        code = "0" if len(self._workloads) == 1 else "list_position(?::VARCHAR[], workload) - 1"
-        query = f"SELECT coalesce(end_ns, 0) AS end_ns, ({code})::UTINYINT AS workload FROM $"
-        arguments = [] if code == "0" else [list(self._workloads)]
-        ((_, columns),) = self._form.each(query, [file], *arguments)
+    def _more(self, file: Path, places: Array, n: Array) -> tuple[Array, Array]:
+        """When some of a file's operations ended (0: never), and their workloads."""
+        query = (
+            "SELECT coalesce(end_ns, 0) AS end_ns,"
+            " (list_position(?::VARCHAR[], workload) - 1)::UTINYINT AS workload FROM $"
+        )
+        if len(places) > _FEW:
+            ((_, columns),) = self._form.each(query, [file], list(self._workloads))
+            return columns["end_ns"][places], columns["workload"][places]
+        query += " WHERE n IN (SELECT unnest(?::UINTEGER[])) ORDER BY n"
+        ((_, columns),) = self._form.each(query, [file], list(self._workloads), n.tolist())
         return columns["end_ns"], columns["workload"]
 
     def _decide(self, suspects: list[tuple[Array, ...]], source: str | None) -> None:

@@ -1,128 +1,143 @@
 """Real-time order of millions of publishes, without sorting them.
 
 Swept by sequence, an acknowledged publish is out of order if it ended before the latest beginning of those at or below
-its sequence. Files are taken by their lowest sequence; what a later file may still reach below is carried over.
+its sequence. Sequences are dense, so that a sweep is two arrays with a place for each, a window of them at a time.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from harness.guarantees._sets import Swap
 from harness.history._columnar import ColumnarForm
-from harness.history._columns import Array
 from harness.history.rows import OpId
 
 _ACKNOWLEDGED = "outcome = 'ok' AND seq > 0 AND NOT duplicate AND end_ns IS NOT NULL"
-_SPARSE = 8  # sequences an acknowledged publish, above which sorting is cheaper than one place for each
+_WINDOW = 4_000_000  # sequences held at once, 16 bytes each
+_SPARSE = 8  # sequences an acknowledged publish, above which sorting them is cheaper
+_NEVER = np.iinfo(np.int64).max
+_KEY = "writer::UBIGINT << 32 | n"
 
 
-@dataclass
-class _Found:
-    """Offenders by witness; a witness is told by when it began, since what follows it began earlier."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The acknowledged publishes of one workload in one file, and where their sequences lie."""
 
-    total: int = 0
-    counts: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    firsts: dict[int, int] = field(default_factory=dict)
+    file: Path
+    count: int
+    lowest: int
+    highest: int
 
-    def add(self, witnessed: Array, keys: Array) -> None:
-        self.total += len(keys)
-        order = np.lexsort((keys, witnessed))
-        starts, first, counts = np.unique(witnessed[order], return_index=True, return_counts=True)
-        for start, key, count in zip(starts.tolist(), keys[order][first].tolist(), counts.tolist(), strict=True):
-            self.counts[start] += count
-            self.firsts[start] = min(key, self.firsts.get(start, key))
+
+class _Offences:
+    """How many offend against each witness. It is known by when it began: what follows it began before it."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[int] = Counter()
+        self.firsts: dict[int, int] = {}  # the lowest sequence of an offender
 
 
 def find_swaps(form: ColumnarForm, named: int) -> tuple[int, tuple[Swap, ...]]:
     """How many publishes are out of order, and the first swaps, as Sets says."""
     total, swaps = 0, list[Swap]()
-    for workload, files in sorted(_files(form).items()):
-        found = _Found()
-        latest = -1
-        for seq, start, end, key in _by_sequence(form, workload, files):
-            before, latest = _latest_starts(seq, start, latest)
-            offenders = np.flatnonzero(end < before)
-            if len(offenders):
-                found.add(before[offenders], key[offenders])
-        total += found.total
-        starts = sorted(found.counts)[: named - len(swaps)]
-        for start_ns, witness in zip(starts, _witnesses(form, workload, starts), strict=True):
-            swaps.append(Swap(workload, witness, _op(found.firsts[start_ns]), found.counts[start_ns]))
+    for workload, parts in sorted(_parts(form).items()):
+        offences = _sweep(form, workload, parts)
+        if offences is None:
+            found = _by_sorting(form, workload)
+        else:
+            found = _named(form, workload, offences, named - len(swaps))
+            total += sum(offences.counts.values()) - sum(swap.offenders for swap in found)
+        total += sum(swap.offenders for swap in found)
+        swaps += found[: named - len(swaps)]
     return total, tuple(swaps)
 
 
-def _files(form: ColumnarForm) -> dict[str, list[tuple[int, Path]]]:
-    """The files with acknowledged publishes of each workload, by the lowest sequence in them."""
-    found: dict[str, list[tuple[int, Path]]] = defaultdict(list)
-    query = f"SELECT workload, min(seq) AS seq FROM $ WHERE {_ACKNOWLEDGED} GROUP BY workload"
-    for file, columns in form.each(query, form.operations_files):
-        for workload, seq in zip(columns["workload"].tolist(), columns["seq"].tolist(), strict=True):
-            found[workload].append((seq, file))
-    return {workload: sorted(files) for workload, files in found.items()}
-
-
-def _by_sequence(form: ColumnarForm, workload: str, files: list[tuple[int, Path]]) -> Iterator[tuple[Array, ...]]:
-    """seq, start, end and key of acknowledged publishes, in parts each of which lies above the one before."""
+def _parts(form: ColumnarForm) -> dict[str, list[_Part]]:
+    """The parts with acknowledged publishes of each workload."""
+    found: dict[str, list[_Part]] = defaultdict(list)
     query = (
-        f"SELECT seq, start_ns, end_ns, writer::UBIGINT << 32 | n AS key FROM $ WHERE {_ACKNOWLEDGED} AND workload = ?"
+        "SELECT workload, count(*) AS count, min(seq) AS lowest, max(seq) AS highest"
+        f" FROM $ WHERE {_ACKNOWLEDGED} GROUP BY workload"
     )
-    part: tuple[Array, ...]
-    carried: tuple[Array, ...] | None = None
-    bounds = [seq for seq, _ in files[1:]]
-    for bound, (_, columns) in zip(
-        [*bounds, None], form.each(query, [file for _, file in files], workload), strict=True
-    ):
-        part = (columns["seq"], columns["start_ns"], columns["end_ns"], columns["key"])
-        if carried is not None:
-            part = tuple(map(np.concatenate, zip(carried, part, strict=True)))
-        if bound is None:
-            yield part
-            return
-        below = part[0] < bound
-        if not below.any():
-            carried = part
-        elif below.all():
-            carried = None
-            yield part
-        else:
-            carried = tuple(column[~below] for column in part)
-            yield tuple(column[below] for column in part)
+    for file, columns in form.each(query, form.operations_files):
+        for workload, *numbers in zip(*(columns[name].tolist() for name in columns), strict=True):
+            found[workload].append(_Part(file, *numbers))
+    return found
 
 
-def _latest_starts(seq: Array, start: Array, latest: int) -> tuple[Array, int]:
-    """For each publish the latest start at or below its sequence, `latest` being that of all before; and of all."""
-    lowest = seq.min()
-    if int(seq.max() - lowest) < _SPARSE * len(seq):
-        place = (seq - lowest).astype(np.int64)
-        swept = np.full(int(place.max()) + 1, latest, np.int64)
-        swept[place] = start
-        if not np.array_equal(swept[place], start):  # one sequence was given twice
-            np.maximum.at(swept, place, start)
-        swept[0] = max(int(swept[0]), latest)
-        np.maximum.accumulate(swept, out=swept)
-        return swept[place], int(swept[-1])
-    order = np.argsort(seq, kind="stable")
-    swept = np.maximum.accumulate(np.maximum(start[order], latest))
-    last_of_same = np.searchsorted(seq[order], seq, side="right") - 1
-    return swept[last_of_same], int(swept[-1])
+def _sweep(form: ColumnarForm, workload: str, parts: list[_Part]) -> _Offences | None:
+    """Sweeps all windows; None where sequences are sparse, or one was given twice (then only sorting tells)."""
+    lowest, highest = min(part.lowest for part in parts), max(part.highest for part in parts)
+    if highest - lowest >= _SPARSE * (sum(part.count for part in parts) + 1000):
+        return None
+    offences, latest = _Offences(), -1
+    starts, ends = np.empty(_WINDOW, np.int64), np.empty(_WINDOW, np.int64)
+    query = (
+        f"SELECT seq, start_ns, end_ns FROM $ WHERE {_ACKNOWLEDGED} AND workload = ?"
+        " AND seq >= ?::UBIGINT AND seq < ?::UBIGINT"
+    )
+    for low in range(lowest, highest + 1, _WINDOW):
+        starts.fill(-1)
+        ends.fill(_NEVER)
+        files = [part.file for part in parts if part.lowest < low + _WINDOW and part.highest >= low]
+        count = 0
+        for _, columns in form.each(query, files, workload, low, low + _WINDOW):
+            place = (columns["seq"] - np.uint64(low)).view(np.int64)
+            starts[place] = columns["start_ns"]
+            ends[place] = columns["end_ns"]
+            count += len(place)
+        if int(np.count_nonzero(starts >= 0)) != count:
+            return None
+        starts[0] = max(int(starts[0]), latest)
+        np.maximum.accumulate(starts, out=starts)
+        latest = int(starts[-1])
+        offenders = np.flatnonzero(ends < starts)
+        witnessed, first, counts = np.unique(starts[offenders], return_index=True, return_counts=True)
+        for start, seq, times in zip(
+            witnessed.tolist(), (low + offenders[first]).tolist(), counts.tolist(), strict=True
+        ):
+            offences.counts[start] += times
+            offences.firsts.setdefault(start, seq)
+    return offences
 
 
-def _witnesses(form: ColumnarForm, workload: str, starts: list[int]) -> list[OpId]:
-    """The acknowledged publishes that began at these times; of several of one moment that of the lowest sequence."""
+def _named(form: ColumnarForm, workload: str, offences: _Offences, most: int) -> list[Swap]:
+    """The swaps whose witnesses began first, with the names of these and of their first offenders."""
+    starts = sorted(offences.counts)[:most]
     if not starts:
         return []
     query = (
-        "SELECT start_ns, arg_min(writer::UBIGINT << 32 | n, (seq, writer, n)) FROM operations"
-        f" WHERE {_ACKNOWLEDGED} AND workload = ? AND start_ns IN (SELECT unnest(?::BIGINT[])) GROUP BY start_ns"
+        "SELECT {by}, arg_min({key}, (seq, writer, n)) FROM operations"
+        " WHERE {acknowledged} AND workload = ? AND {by} IN (SELECT unnest(?::UBIGINT[])) GROUP BY ALL"
     )
-    keys = dict(form.rows(query, workload, starts))
-    return [_op(keys[start]) for start in starts]
+    keys = [
+        dict(form.rows(query.format(by=by, key=_KEY, acknowledged=_ACKNOWLEDGED), workload, values))
+        for by, values in (("start_ns", starts), ("seq", [offences.firsts[start] for start in starts]))
+    ]
+    return [
+        Swap(workload, _op(keys[0][start]), _op(keys[1][offences.firsts[start]]), offences.counts[start])
+        for start in starts
+    ]
+
+
+def _by_sorting(form: ColumnarForm, workload: str) -> list[Swap]:
+    """The same by a window function, which also weighs publishes of one sequence against each other."""
+    query = f"""
+        WITH swept AS (
+            SELECT {_KEY} AS key, seq, start_ns, end_ns, max(start_ns) OVER (ORDER BY seq) AS latest
+            FROM operations WHERE {_ACKNOWLEDGED} AND workload = ?
+        ), offences AS (
+            SELECT latest, count(*) AS count, arg_min(key, (seq, key)) AS first FROM swept
+            WHERE end_ns < latest GROUP BY latest
+        )
+        SELECT arg_min(key, (seq, key)), any_value(first), any_value(count)
+        FROM offences JOIN swept ON swept.start_ns = offences.latest GROUP BY offences.latest ORDER BY offences.latest
+    """
+    return [Swap(workload, _op(witness), _op(first), count) for witness, first, count in form.rows(query, workload)]
 
 
 def _op(key: int) -> OpId:

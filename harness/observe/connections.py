@@ -33,10 +33,12 @@ CLOSED_FOR_NS = 40_000_000
 """How long the kernel must have had a connection closed, without a line of the log, before it is told."""
 GONE_FOR_NS = 200_000_000
 """The same for one that the kernel has no more: the log, which then tells who ended it, may only be late."""
-OPENED_LATE_NS = 500_000_000
+OPENED_LATE_NS = 1_000_000_000
 """How much later than the broker's own start the proxy's line of the same connection may have reached us."""
 GUESS_WITHIN_NS = 100_000_000
-"""A connection too short for its sockets to be seen is matched by its start, to this."""
+"""A broker takes a connection up to this much later than its proxy, where their sockets could not be matched."""
+FOUND_WITHIN_NS = 400_000_000
+"""By then a connection's port was looked up; only after that is it guessed whose it is."""
 DOUBT_NS = 1_000_000_000
 """A client that is still of no link after this time has come past the proxies."""
 
@@ -100,25 +102,37 @@ class Connections:
                     watch.compare(asked_ns, states)
             await asyncio.sleep(KERNEL_EVERY_S)
 
-    def place(self, node: str, entry: Entry) -> _Bound | None:
-        """The link's connection that the broker's client is, if it is one."""
-        latest = entry.start_ns + OPENED_LATE_NS
-        port = _port(entry.remote)
+    def place(self, node: str, entry: Entry, *, guess: bool) -> _Bound | None:
+        """The link's connection that the broker's client is, if it is one.
+
+        Known by its port; with `guess`, where several were dialled at once, the oldest of its link, or of its time.
+        """
+        latest, port = entry.start_ns + OPENED_LATE_NS, _port(entry.remote)
         for bound in reversed(self._ports.get(port, [])):
             if bound.opened_ns <= latest and bound.watch.link.target == node:
                 return bound
-        if entry.ours:
+        watches = [watch for watch in self._watches if watch.link.target == node]
+        owners = [watch for watch in watches if port in watch.dialled_from]
+        if not guess or (entry.ours and not owners):
             return None
-        near = [
-            (abs(opened_ns - entry.start_ns), watch, client)
-            for watch in self._watches
-            if watch.link.target == node
+        earliest = 0 if owners else entry.start_ns - GUESS_WITHIN_NS
+        probes = entry.ours or not entry.used
+        found = [
+            (_is_probe(client) != probes, opened_ns, client, watch)
+            for watch in owners or watches
             for client, opened_ns in watch.unbound.items()
+            if earliest <= opened_ns <= latest
         ]
-        distance, watch, client = min(near, key=lambda found: found[0], default=(GUESS_WITHIN_NS, None, ""))
-        if watch is None or distance >= GUESS_WITHIN_NS:
+        if not found:
             return None
-        return watch.bind(client, port, watch.unbound[client])
+        _, opened_ns, client, watch = min(found, key=lambda one: one[:2])
+        return watch.bind(client, port, opened_ns)
+
+    def forget(self, node: str, before_ns: int) -> None:
+        """That node will tell no more of what was opened before this moment."""
+        for watch in self._watches:
+            if watch.link.target == node:
+                watch.unbound = {client: opened for client, opened in watch.unbound.items() if opened >= before_ns}
 
 
 class _LinkWatch:
@@ -127,7 +141,9 @@ class _LinkWatch:
     def __init__(self, recorder: Recorder, link: Link, ports: dict[int, list[_Bound]], *, bind: bool) -> None:
         self.link, self.key, self.count = link, (link.source, link.target), 0
         self.unbound: dict[str, int] = {}
-        """Connections to a broker whose proxy's own port was never seen: client -> opened_ns."""
+        """Connections to a broker whose proxy's own port is not known: client -> opened_ns."""
+        self.dialled_from: set[int] = set()
+        """Ports from which the proxy was seen to have dialled the broker, whoever's they were."""
         self._recorder, self._log, self._ports = recorder, ProxyLog(link.port), ports
         self._binds, self._listens = bind, f"127.0.0.1:{link.port}"
         self._pids: dict[str, int] = {}  # client -> the proxy that accepted it
@@ -181,7 +197,7 @@ class _LinkWatch:
 
         Where several were dialled at once it cannot be told which is whose; those are matched by their start.
         """
-        seen: set[int] = set()
+        before: set[int] = set()
         while True:
             await self._dialled.wait()
             self._dialled.clear()
@@ -191,10 +207,12 @@ class _LinkWatch:
                 new = [found for found in self._log.open.values() if found.dialled and not found.looked_for]
                 for found in new:
                     found.looked_for = True
-                if len(new) == len(ports - seen) == 1:
-                    (new[0].upstream_port,) = ports - seen
+                fresh = ports - before
+                if len(new) == len(fresh) == 1:
+                    (new[0].upstream_port,) = fresh
                     self.bind(new[0].client, new[0].upstream_port, new[0].opened_ns)
-                seen = ports
+                before = ports
+                self.dialled_from |= ports
 
     def _record(self, events: list[Event]) -> None:
         for event in events:
@@ -273,9 +291,9 @@ class _ConnzWatch:
             return False
         server = str(documents[0]["server_id"])
         if self._life.server not in ("", server):  # with its last life went what that had not told yet
-            self._recorder.line(
-                "gap", source="connz", from_ns=self._life.read_ns, to_ns=asked_ns, why=f"{self._node} was started anew"
-            )
+            reason = f"{self._node} was started anew"
+            self._recorder.line("gap", source="connz", from_ns=self._life.read_ns, to_ns=asked_ns, why=reason)
+            self._connections.forget(self._node, self._life.read_ns)
         self._life = _Life(server, asked_ns)
         for entry in entries:
             self._tell(entry, asked_ns)
@@ -293,7 +311,8 @@ class _ConnzWatch:
                 return
 
     def _tell(self, entry: Entry, now_ns: int) -> None:
-        bound = self._connections.place(self._node, entry)
+        guess = now_ns - entry.start_ns > FOUND_WITHIN_NS
+        bound = self._connections.place(self._node, entry, guess=guess)
         if bound is None:
             return self._doubt(entry, now_ns)
         if not self._connz.heard_of(entry):
@@ -303,7 +322,7 @@ class _ConnzWatch:
         self._connz.told(entry)
 
     def _doubt(self, entry: Entry, now_ns: int) -> None:
-        """Of no link: one of ours, one that only knocked, one whose proxy's line is still on its way, or a bypass."""
+        """Of no link: one of ours, one that only knocked, one whose proxy's line is still on its way; else a bypass."""
         key = (entry.server, entry.cid)
         if entry.ours or not entry.used:
             if entry.ours or entry.stop_ns is not None:

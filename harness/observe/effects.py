@@ -45,7 +45,7 @@ class _Record:
 class Effects:
     """Reads one workload's `effects`. `direct` are the values of its placeholders: direct addresses, kept values.
 
-    Raises UsageError for an enumeration that is no URL.
+    Raises UsageError for an enumeration that is no http URL, UnknownName for a placeholder without a value.
     """
 
     def __init__(self, recorder: Recorder, table: EffectsTable, direct: Mapping[str, str], *, where: str = "") -> None:
@@ -53,6 +53,7 @@ class Effects:
             raise UsageError("effects are read from a url as yet", where=where, fix="give effects.url, or none")
         self.source = "effects"
         self._recorder, self._url, self._direct = recorder, table.url, dict(direct)
+        _http.split(self._at(FIRST_CURSOR))
         self._gap = Gap(recorder, self.source)
         paths = {name: getattr(table, name) for name in ("each", "next", "op", "ref", "by", "begun", "finished")}
         paths |= {"attempt": table.attempt, "repeat": table.repeat}
@@ -123,13 +124,14 @@ class Effects:
         ordinal, cursor = self._bases[page], self._cursors[page]
         found: list[Json] = []
         while True:
-            url = render(self._url, {**self._direct, "cursor": cursor})
-            answer = await _http.get(url, within_s=ANSWERS_WITHIN_S)
+            answer = await _http.get(self._at(cursor), within_s=ANSWERS_WITHIN_S)
             if answer.status != 200:
                 raise ConnectionError(f"status {answer.status}")
             document = json.loads(answer.body)
             each = self._find["each"]
             records = list(each(document)) if each else document
+            if not isinstance(records, list):
+                raise ValueError("the answer is no list, and effects.each does not say where one is in it")
             for record in records:
                 self._take(ordinal, record)
                 ordinal += 1
@@ -141,6 +143,9 @@ class Effects:
             if ordinal > self._bases[-1]:
                 self._bases.append(ordinal)
                 self._cursors.append(cursor)
+
+    def _at(self, cursor: str) -> str:
+        return render(self._url, {**self._direct, "cursor": cursor})
 
     def _take(self, ordinal: int, found: Json) -> None:
         if ordinal == len(self._records):

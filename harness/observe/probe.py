@@ -92,7 +92,7 @@ class Probe:
             "kind": "nats" if target.role == "broker" else "http",
             "through": ("127.0.0.1", crossed.port),
             "direct": (target.direct(what="host"), int(target.direct(what="port"))),
-            "path": self._paths.get(target.service, "/"),
+            "path": path if (path := self._paths.get(target.service, "/")).startswith("/") else "/",
             "login": self._login,
         }
         async with self._orders:

@@ -53,7 +53,7 @@ class Taps:
         self.source = "taps"
         self._recorder, self._address, self._login = recorder, (host, port), login
         self._readers = [_Reader(recorder, subscription) for subscription in subscriptions]
-        self._sources = {subscription.source for subscription in subscriptions} or {self.source}
+        self._sources = {subscription.source for subscription in subscriptions}
         self._gaps = [Gap(recorder, source) for source in sorted(self._sources)]
         self._connection: _nats.Connection | None = None
         self._connected = asyncio.Event()

@@ -87,6 +87,7 @@ async def start_lock(recorder: Recorder) -> AsyncIterator[None]:
         recorder.line("phase", t_ns=to_ns, name="start lock", from_ns=from_ns, to_ns=to_ns)
         yield
     finally:
+        path.unlink(missing_ok=True)
         os.close(fd)
 
 

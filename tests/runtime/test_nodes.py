@@ -139,7 +139,7 @@ async def test_grandchildren_go_too(opened: Opener, lines: Lines, how: str) -> N
     assert _proc.task_states(pid) == "T"
     await node.resume()
     assert _proc.alive(found)
-    await {"kill": node.kill, "terminate": lambda: node.terminate(grace_s=5), "close": runtime.close}[how]()  # type: ignore[operator]
+    await {"kill": node.kill, "terminate": lambda: node.terminate(grace_s=5), "close": runtime.close}[how]()
     assert not _proc.alive(found)
 
 
