@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from harness.guarantees._sets import Named, Rules, Sets, Swap
 from harness.history import _columns, rows
@@ -52,13 +55,10 @@ def write(folder: Path, operations: Sequence[Operation], sightings: Sequence[Sig
 
 def columnar(folder: Path, file_rows: int) -> History:
     """The same history in columns, in files of so few rows that there are several."""
-    operation_chunks, sighting_chunks = _columns.operation_chunks, _columns.sighting_chunks
-    try:
-        _columns.operation_chunks = lambda form, file, _=0: operation_chunks(form, file, file_rows)
-        _columns.sighting_chunks = lambda form, _=0: sighting_chunks(form, file_rows)
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("operation_chunks", "sighting_chunks"):
+            patched.setattr(_columns, name, partial(getattr(_columns, name), size=file_rows))
         compact(folder)
-    finally:
-        _columns.operation_chunks, _columns.sighting_chunks = operation_chunks, sighting_chunks
     return History.open(folder)
 
 

@@ -13,7 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from harness.guarantees import judge
+from hypothesis import HealthCheck, settings
+
+from harness.guarantees import REGISTRY, judge
 from harness.history import clock, recorder
 from harness.history.clock import Anchor
 from harness.history.reader import History
@@ -22,28 +24,41 @@ from harness.history.rows import OpId, Outcome, Step, marker
 from harness.run.meta import meta
 from harness.run.setting import Setting
 from harness.system.loader import load_system
-from harness.verdict import Finding
+from harness.verdict import Finding, Verdict
 
 MS = 1_000_000
 T0 = 1_000_000 * MS
 """The story's beginning."""
 WORK = "queries"
-"""The workload of telhawk, whose roles the stories are told of: web-0 is the entry, search-0 and search-1 the workers."""
+"""The workload of telhawk, of whose roles the stories are told."""
 ENTRY, WORKER, OTHER, BROKER = "web-0", "search-0", "search-1", "broker-0"
 ENTRY_LINK, WORKER_LINK = (ENTRY, BROKER), (WORKER, BROKER)
 PROMISES = {"notices_s": 1.0, "reconnects_s": 2.0, "works_s": 3.0, "settles_s": 4.0}
-RESULTS_S = 10.0
+SETTLES_MS = 4_000
+RESULTS_MS = 10_000
+NOBODYS = OpId(0, 1_000_000)
+HIT, HEALED, END = 5_000, 8_000, 20_000
+"""When the fault of a story takes effect and is healed, and when its load ends."""
+HOLDS, VIOLATED, INCONCLUSIVE = Verdict.HOLDS, Verdict.VIOLATED, Verdict.INCONCLUSIVE
+few_examples = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Link = tuple[str, str]
 
 
 @dataclass
+class Clock:
+    """What the Recorder takes for the time, in t_ns."""
+
+    now: int = T0
+
+
+@dataclass
 class Story:
-    """A history that is being written. `now` is its clock, in t_ns."""
+    """A history that is being written."""
 
     folder: Path
     meta: dict[str, Any]
-    now: int = T0
+    clock: Clock
     recorder: Recorder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,10 +78,10 @@ class Story:
         **finish: Any,
     ) -> OpId:
         """An operation begun at `at` and answered `took` later; outcome None: never finished."""
-        self.now = t(at)
+        self.clock.now = t(at)
         n = self.recorder.begin(workload, t(at if intended is None else intended))
         if outcome is not None:
-            self.now = t(at) + int(took * MS)
+            self.clock.now = t(at) + int(took * MS)
             self.recorder.finish(n, outcome, **finish)
         return OpId(0, n)
 
@@ -117,16 +132,17 @@ class Story:
         own: Mapping[Link, float] | None = None,
         bit: bool = True,
         healed_ns: int = 0,
+        number: int = 1,
     ) -> None:
         """A fault; `own`: links that healed at a time of their own."""
-        told = {"id": 1, "fault": kind, "target": BROKER}
+        told: dict[str, Any] = {"id": number, "fault": kind, "target": BROKER}
         self.line("fault", at, event="asked", links=links, nodes=[], **told)
-        self.line("fault", at, event="effective", id=1)
+        self.line("fault", at, event="effective", id=number)
         for link, own_at in (own or {}).items():
-            self.line("fault", own_at, event="healed", id=1, link=link)
+            self.line("fault", own_at, event="healed", id=number, link=link)
         if not own:
-            self.line("fault", healed, ns=healed_ns, event="healed", id=1)
-        self.line("fault", healed, event="evidence", id=1, bit=bit, evidence={})
+            self.line("fault", healed, ns=healed_ns, event="healed", id=number)
+        self.line("fault", healed, event="evidence", id=number, bit=bit, evidence={})
 
     def connection(
         self,
@@ -141,7 +157,7 @@ class Story:
         reached_ns: int = 0,
     ) -> None:
         """A connection through a link's proxy; what is None was never seen."""
-        told = {"source": link[0], "target": link[1], "client": client}
+        told: dict[str, Any] = {"source": link[0], "target": link[1], "client": client}
         self.line("connection", opened, event="opened", via="proxy", **told)
         if reached is not None:
             self.line("connection", reached, ns=reached_ns, event="reached", via="connz", **told)
@@ -170,25 +186,79 @@ class Story:
 
     def judged(self, until: float = 60_000) -> dict[str, Finding]:
         """Ends the story at `until`, and judges it; the findings by clause."""
-        self.now = t(until)
+        self.clock.now = t(until)
         self.recorder.close()
         return {finding.clause: finding for finding in judge(History.open(self.folder))[0]}
 
 
 @contextmanager
-def story(system: str = "telhawk", **changed: Any) -> Iterator[Story]:
+def story(
+    system: str = "telhawk", *, calm: bool = False, promises: Mapping[str, Any] | None = None, **changed: Any
+) -> Iterator[Story]:
     """A story of that system, with the meta that a run of it would write; `promises` are added to PROMISES."""
     with TemporaryDirectory() as name:
         folder = Path(name) / "history"
-        known = meta(_setting(system, Path(name), calm=changed.pop("calm", False)))
-        known["promises"] |= PROMISES | changed.pop("promises", {})
-        told = Story.__new__(Story)
+        known = meta(_setting(system, Path(name), calm=calm)) | {"began_ns": T0} | changed
+        known["promises"] = known["promises"] | PROMISES | (promises or {})
+        time = Clock()
         with (
-            patch.object(recorder, "_now_ns", lambda: told.now),
-            patch.object(clock, "take_anchor", lambda: Anchor(told.now, told.now)),
+            patch.object(recorder, "_now_ns", lambda: time.now),
+            patch.object(clock, "take_anchor", lambda: Anchor(time.now, time.now)),
         ):
-            told.__init__(folder, known | {"began_ns": T0} | changed)  # type: ignore[misc]
-            yield told
+            yield Story(folder, known, time)
+
+
+def ask_all(told: Story, failed: float = 1.0) -> None:
+    """Every guarantee is expected, so that each clause is asked; availability with a bound, so that it is judged."""
+    for name in REGISTRY:
+        told.expect(name, **({"failed": failed} if name == "available" else {}))
+
+
+def kept(told: Story, *, bit: bool = True) -> None:
+    """A fault of both clients' links, after which every promise was kept."""
+    told.load(0, 20_000)
+    told.work(0, 20_000, every=100)
+    told.fault(HIT, HEALED, links=(ENTRY_LINK, WORKER_LINK), bit=bit)
+    told.came_back(ENTRY_LINK, HIT, HEALED)
+    told.came_back(WORKER_LINK, HIT, HEALED)
+    told.read(40_000)
+    told.read(40_000, "connections")
+    ask_all(told)
+
+
+def broken(told: Story, *, bit: bool = True) -> None:
+    """The same fault, after which every promise was broken."""
+    told.load(0, 20_000)
+    work = told.work(0, HIT, every=100)
+    for at in range(HIT, 20_000, 100):
+        told.op(at, Outcome.FAIL)
+    told.fault(HIT, HEALED, links=(ENTRY_LINK, WORKER_LINK), bit=bit)
+    for link in (ENTRY_LINK, WORKER_LINK):
+        told.connection(link, f"127.0.0.1:4{link[0].startswith('web'):04}", 0, reached=1, closed=HEALED + 100)
+    told.end(Step.PENDING, told.op(4_990), 40_000)
+    told.effect(work[0], 9_000)
+    told.effect(NOBODYS, 9_000)
+    told.read(40_000)
+    told.read(40_000, "connections")
+    ask_all(told, failed=0.0)
+
+
+def begin(told: Story) -> None:
+    """Work that went well before, under and after a fault of the entry's link."""
+    told.load(0, END)
+    told.work(1_000, END - 1_000, every=200)
+    told.fault(HIT, HEALED)
+
+
+def came_out(told: Story, clause: str) -> Finding:
+    """The clause's finding, once the effects are read to their end."""
+    told.read(40_000)
+    return told.judged()[clause]
+
+
+def named(told: Story, *ops: OpId) -> tuple[str, ...]:
+    """How a finding names these operations."""
+    return tuple(map(told.marker, ops))
 
 
 def t(at: float) -> int:

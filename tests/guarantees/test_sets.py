@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.guarantees import _sets, _sets_columns, _swaps
 from harness.guarantees._sets import Named, Rules, Sets, Swap, plain_sets, sets
 from harness.guarantees._sets_columns import columnar_sets
+from harness.history import _columnar
 from harness.history.rows import Operation, OpId, Outcome, Sighting, Step
 from tests.guarantees.judges import accepted, brute_sets, columnar, write
 
@@ -83,7 +84,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that what is done in parts is, with a handful of operations."""
     monkeypatch.setattr(_sets_columns, "_SUSPECTS", 2)
     monkeypatch.setattr(_sets_columns, "_HASHES", 3)
-    monkeypatch.setattr(_sets_columns, "_PIECE", 2)
+    monkeypatch.setattr(_columnar, "_PIECE", 2)
     monkeypatch.setattr(_swaps, "_WINDOW", 3)
 
 

@@ -72,9 +72,23 @@ class Broker:
         await writer.wait_closed()
         return True
 
-    def signal(self, number: int) -> None:
+    async def pause(self) -> None:
         assert self._process is not None
-        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGSTOP)
+        await until(self._stopped)
+
+    async def _stopped(self) -> bool:
+        assert self._process is not None
+        states = [task.read_text().rsplit(")", 1)[1].split()[0] for task in self._task_files()]
+        return set(states) == {"T"}
+
+    def _task_files(self) -> list[Path]:
+        assert self._process is not None
+        return list(Path(f"/proc/{self._process.pid}/task").glob("*/stat"))
+
+    def resume(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -244,7 +258,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
     running = Broker(tmp_path)
     await running.start()
     yield running
-    running.signal(signal.SIGCONT)
+    running.resume()
     running.kill()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
@@ -170,16 +169,25 @@ async def test_results_outlive_web(stack: Stack) -> None:
     assert (await stack.status(query_id))["data"]["query"] == "marker:kept"
 
 
+async def test_what_is_pending_outlives_web_and_what_is_unknown_is_not_pending(stack: Stack) -> None:
+    await stack.web(TELHAWK_HARDENING="jetstream,results")
+    query_id = await stack.submit("marker:waits")
+    await stack.stop("web")
+    await stack.web(TELHAWK_HARDENING="jetstream,results")
+    assert (await stack.status(query_id))["status"] == "pending"
+    assert (await stack.status("unknown"))["status"] == "http 404"
+
+
 async def test_results_say_so_when_the_bucket_cannot_be_read(stack: Stack, broker: Broker) -> None:
     await start(stack, "jetstream,results")
     query_id = await stack.submit("marker:kept")
     await stack.answered(query_id)
-    broker.signal(signal.SIGSTOP)
+    await broker.pause()
     start_s = asyncio.get_running_loop().time()
     seen = await stack.status(query_id)
     assert (seen["status"], seen["answer"]["type"]) == ("http 503", "urn:telhawk:results-unavailable")
     assert asyncio.get_running_loop().time() - start_s < 2
-    broker.signal(signal.SIGCONT)
+    broker.resume()
     assert (await stack.answered(query_id))["status"] == "complete"
 
 
@@ -337,10 +345,10 @@ async def test_a_client_that_the_monitor_watches_does_not_start_without_a_broker
 async def test_a_paused_broker_is_noticed_and_nothing_is_lost(stack: Stack, broker: Broker) -> None:
     await start(stack, "all")
     await stack.answered(await stack.submit("marker:before"))
-    broker.signal(signal.SIGSTOP)
+    await broker.pause()
     query_ids = [await stack.submit(f"marker:paused-{n}") for n in range(10)]
     await asyncio.sleep(3.5)
-    broker.signal(signal.SIGCONT)
+    broker.resume()
     for query_id in query_ids:
         assert (await stack.answered(query_id, within_s=5))["status"] == "complete"
     assert len([row for row in await stack.executions() if not row.get("repeat")]) == 11

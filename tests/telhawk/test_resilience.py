@@ -134,11 +134,11 @@ async def test_the_health_check_forgives_an_error_while_the_client_says_connecte
     client = await NatsClient.connect(NatsConfig(broker.url))
     healthy = await check_client_health(client)
     assert (healthy.connected, healthy.error) == (True, "")
-    broker.signal(signal.SIGSTOP)
+    await broker.pause()
     forgiven = await check_client_health(client)
     assert (forgiven.connected, forgiven.error) == (True, "")
     assert forgiven.latency_s > 1
-    broker.signal(signal.SIGCONT)
+    broker.resume()
     await client.close()
 
 

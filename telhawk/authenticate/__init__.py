@@ -1,0 +1,1 @@
+"""The authenticate service: one user, and the tokens that prove it."""

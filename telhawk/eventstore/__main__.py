@@ -1,0 +1,127 @@
+"""`python -m telhawk.eventstore`: the few routes of OpenSearch that the services use, and the record of executions."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from telhawk.eventstore.store import Asked, Store
+from telhawk.plainhttp import Answer, JsonServer, Refusal, Request, parse
+from telhawk.settings import Settings, load
+
+SIZE_DEFAULT, SIZE_MOST = 10, 10_000
+EARLIEST, LATEST = "", "~"
+
+T = TypeVar("T")
+
+
+def server(settings: Settings) -> JsonServer:
+    """The service, listening. Raises OSError when the port cannot be had, sqlite3.Error."""
+    store = Store(settings.database)
+
+    def search(request: Request) -> Answer:
+        started = time.monotonic()
+        answer = store.search(asked(request.json(), request.headers))
+        took_ms = int((time.monotonic() - started) * 1000)
+        return 200, {"took": took_ms, "timed_out": False, **answer}
+
+    def bulk(request: Request) -> Answer:
+        events = list(_bulk_events(request.body))
+        added = store.add(events)
+        return 200, {"took": 0, "errors": False, "items": [{"index": {"status": 201}}] * added}
+
+    def executions(request: Request) -> Answer:
+        after = request.parameters.get("after", "0")
+        if not after.isascii() or not after.isdigit() or len(after) > 18:
+            raise Refusal(400, "illegal_argument_exception", "after: a whole number is wanted")
+        return 200, store.executions(int(after))
+
+    routes = [
+        ("GET", "/", lambda _: (200, {"name": "eventstore", "version": {"distribution": "telhawk"}})),
+        ("GET", "/executions", executions),
+        ("POST", "/ocsf-events[^/]*/_search", search),
+        ("POST", "(?:/ocsf-events[^/]*)?/_bulk", bulk),
+    ]
+    return JsonServer(settings.host, settings.port, routes, _refused)
+
+
+def _refused(refusal: Refusal) -> object:
+    return {"error": {"type": refusal.kind, "reason": refusal.reason}, "status": refusal.status}
+
+
+def asked(body: Any, headers: dict[str, str]) -> Asked:
+    """The search that a request asks for. Raises Refusal."""
+    if not isinstance(body, dict):
+        raise _unreadable("an object is wanted")
+    try:
+        text = _first(body.get("query"), "query", str)
+        span = _first(body.get("query"), "time", dict) or {}
+    except RecursionError:
+        raise _unreadable("the query is nested too deep") from None
+    if text is None:
+        raise _unreadable("a query with a text is wanted")
+    size = body.get("size", SIZE_DEFAULT)
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= SIZE_MOST:
+        raise _unreadable(f"size: a whole number up to {SIZE_MOST} is wanted")
+    attempt = headers.get("x-attempt", "1")
+    if not attempt.isascii() or not attempt.isdigit() or len(attempt) > 9:
+        raise _unreadable("X-Attempt: a whole number is wanted")
+    return Asked(
+        marker=text,
+        since=_time(span.get("gte"), EARLIEST),
+        until=_time(span.get("lte"), LATEST),
+        size=size,
+        job_id=headers.get("x-opaque-id", ""),
+        worker=headers.get("x-worker", ""),
+        attempt=int(attempt),
+        key=headers.get("idempotency-key", ""),
+    )
+
+
+def _first(tree: object, name: str, kind: type[T]) -> T | None:
+    """The first value of this kind under `name`, anywhere in a tree of JSON."""
+    if isinstance(tree, dict):
+        value = tree.get(name)
+        if isinstance(value, kind):
+            return value
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for branch in tree:
+            if (found := _first(branch, name, kind)) is not None:
+                return found
+    return None
+
+
+def _time(value: object, default: str) -> str:
+    if value is None:
+        return default
+    try:
+        time_ = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise _unreadable("range: times as in RFC 3339 are wanted") from None
+    return (time_ if time_.tzinfo else time_.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def _bulk_events(body: bytes) -> Any:
+    lines = [parse(line) for line in body.splitlines() if line.strip()]
+    if len(lines) % 2 or not all(isinstance(line, dict) for line in lines):
+        raise _unreadable("pairs of an action and an event are wanted")
+    for action, event in zip(lines[::2], lines[1::2], strict=True):
+        if action.keys() - {"index", "create"}:
+            raise _unreadable("index and create are the actions that there are")
+        yield event
+
+
+def _unreadable(reason: str) -> Refusal:
+    return Refusal(400, "parsing_exception", reason)
+
+
+def main() -> None:
+    """The process."""
+    with server(load(port=9200)) as listening:
+        listening.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

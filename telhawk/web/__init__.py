@@ -1,0 +1,1 @@
+"""The web service: where users come in. It asks search by way of the broker, and synchronously by HTTP."""

@@ -1,0 +1,55 @@
+"""Who calls: tokens are validated by the authenticate service, over HTTP."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import aiohttp
+
+from telhawk.wire import Malformed, encode, parse
+
+# A token that was valid is trusted for a while, so that not every request costs a call.
+TRUSTED_S = 300.0
+TRUSTED_MOST = 1000
+
+
+class Unreachable(Exception):
+    """The authenticate service did not answer."""
+
+
+class Identity:
+    """The authenticate service, seen from web."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = f"{url}/api/v1/auth"
+        self._trusted: dict[str, float] = {}
+
+    async def login(self, body: object) -> tuple[int, Any]:
+        """The status and the JSON with which authenticate answers. Raises Unreachable."""
+        return await self._post("login", body)
+
+    async def valid(self, authorization: str) -> bool:
+        """Whether an Authorization header carries a valid token. Raises Unreachable."""
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return False
+        if self._trusted.get(token, 0.0) > time.monotonic():
+            return True
+        status, answer = await self._post("validate", {"token": token.encode(errors="replace").decode()})
+        if status != 200 or answer.get("valid") is not True:
+            return False
+        if len(self._trusted) >= TRUSTED_MOST:
+            self._trusted.clear()
+        self._trusted[token] = time.monotonic() + TRUSTED_S
+        return True
+
+    async def _post(self, route: str, body: object) -> tuple[int, Any]:
+        try:
+            headers = {"Content-Type": "application/json"}
+            async with self._session.post(f"{self._url}/{route}", data=encode(body), headers=headers) as response:
+                return response.status, parse(await response.read())
+        except (aiohttp.ClientError, OSError, TimeoutError, Malformed) as error:
+            raise Unreachable(f"authenticate: {error or type(error).__name__}") from error

@@ -1,0 +1,232 @@
+"""Every registered clause: what says nothing must not come out as `holds`, and doubt reaches what rests on it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from harness.guarantees import REGISTRY, clause_names
+from harness.history.rows import OpId, Outcome
+from harness.verdict import Doubt, Finding, Verdict
+
+from .synthetic import ENTRY_LINK, HEALED, HIT, WORKER_LINK, Story, ask_all, broken, kept, story, t
+
+ABOUT_WORK = clause_names() - {"reconnects.notices", "reconnects.reconnects"}
+TIMING = frozenset(clause.name for guarantee in REGISTRY.values() for clause in guarantee.clauses if clause.timing)
+COUNTED = clause_names() - TIMING
+
+
+def holding(findings: Mapping[str, Finding]) -> set[str]:
+    return {name for name, finding in findings.items() if finding.verdict is Verdict.HOLDS}
+
+
+# ---- what says nothing ----------------------------------------------------------------------------------------------
+
+
+def empty(told: Story) -> None:
+    """Not a line of it."""
+
+
+def started_and_stopped(told: Story) -> None:
+    """A fault with evidence, clients that came back, reads to the end, and not one operation."""
+    told.load(0, 20_000)
+    told.fault(HIT, HEALED, links=(ENTRY_LINK, WORKER_LINK))
+    told.read(40_000)
+
+
+def without_a_fault(told: Story) -> None:
+    """Work that went well, with clients that came back from nothing at all."""
+    told.load(0, 20_000)
+    told.work(0, 20_000)
+    told.came_back(ENTRY_LINK, HIT, HEALED)
+    told.came_back(WORKER_LINK, HIT, HEALED)
+    told.read(40_000)
+
+
+@pytest.mark.parametrize("tell", [empty, started_and_stopped, without_a_fault])
+@pytest.mark.parametrize("system", ["telhawk", "bare"])
+def test_nothing_holds_where_nothing_was_tried(system: str, tell: Callable[[Story], None]) -> None:
+    with story(system, sources=["terminal", "effects", "enumerates", "clients"]) as told:
+        if tell is without_a_fault and system == "bare":
+            told.load(0, 20_000)
+            for at in range(0, 20_000, 100):
+                told.op(at, workload="messages", seq=at + 1)
+        else:
+            tell(told)
+        ask_all(told)
+        findings = told.judged()
+    assert set(findings) == clause_names()
+    assert holding(findings) == set()
+
+
+@pytest.mark.parametrize("tell", [empty, started_and_stopped])
+def test_calm_without_work_does_not_hold(tell: Callable[[Story], None]) -> None:
+    with story(calm=True) as told:
+        tell(told)
+        ask_all(told)
+        assert holding(told.judged()) == set()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("back", [True, False])
+@pytest.mark.parametrize("failed", [None, 0.5])
+def test_nothing_about_work_holds_where_every_operation_is_unknown(
+    finished: bool, back: bool, failed: float | None
+) -> None:
+    with story() as told:
+        told.load(0, 20_000)
+        for at in range(0, 20_000, 50):
+            told.op(at, Outcome.UNKNOWN if finished else None)
+        told.fault(HIT, HEALED, links=(ENTRY_LINK, WORKER_LINK))
+        if back:
+            told.came_back(ENTRY_LINK, HIT, HEALED)
+            told.came_back(WORKER_LINK, HIT, HEALED)
+        told.read(40_000)
+        ask_all(told)
+        told.expect("available", failed=failed)
+        findings = told.judged()
+    judged = {name: finding for name, finding in findings.items() if finding.bound is not None}
+    assert holding(judged) & ABOUT_WORK == set()
+    assert findings["available.failed"].measured == 1.0
+
+
+# ---- doubt ----------------------------------------------------------------------------------------------------------
+
+
+def trouble(name: Doubt) -> Callable[[Story], None]:
+    return lambda told: told.trouble(name)
+
+
+def a_gap(source: str) -> Callable[[Story], None]:
+    return lambda told: told.line("gap", 6_000, source=source, from_ns=1, to_ns=None, why="of a gap")
+
+
+def noise(what: str, at: float, *, late_share: float = 0.0, lag_p99_ms: float = 0.0) -> Callable[[Story], None]:
+    def tell(told: Story) -> None:
+        measured: dict[str, Any] = {
+            "lag_p99_ms": lag_p99_ms,
+            "lag_max_ms": 90.0,
+            "late_share": late_share,
+            "slip_p99_ms": 0.0,
+        }
+        told.line("noise", at, what=what, from_ns=t(at - 1_000), cpu={}, **measured)
+
+    return tell
+
+
+def behind(offered: int) -> Callable[[Story], None]:
+    return lambda told: told.line("phase", 8_000, name="steady", from_ns=1, to_ns=2, offered=offered, intended=100)
+
+
+def refs_twice(told: Story) -> None:
+    for at in (1, 2):
+        told.done(told.op(at, ref="the same"), at)
+
+
+NONE: frozenset[str] = frozenset()
+REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
+    ("a trouble by itself", Doubt.HARNESS_ERROR, trouble(Doubt.HARNESS_ERROR), clause_names()),
+    ("a trouble by itself", Doubt.HISTORY_INCOMPLETE, trouble(Doubt.HISTORY_INCOMPLETE), clause_names()),
+    ("a trouble by itself", Doubt.BYPASS, trouble(Doubt.BYPASS), clause_names()),
+    ("a trouble by itself", Doubt.NO_EVIDENCE, trouble(Doubt.NO_EVIDENCE), clause_names()),
+    ("a trouble by itself", Doubt.TOO_LITTLE, trouble(Doubt.TOO_LITTLE), clause_names()),
+    ("a trouble by itself", Doubt.LOAD_BEHIND, trouble(Doubt.LOAD_BEHIND), clause_names()),
+    ("a trouble by itself", Doubt.GAP, trouble(Doubt.GAP), clause_names()),
+    ("a trouble by itself", Doubt.CLOCK_STEPPED, trouble(Doubt.CLOCK_STEPPED), TIMING),
+    ("a trouble by itself", Doubt.PROXY_REPLACED, trouble(Doubt.PROXY_REPLACED), TIMING),
+    ("a trouble by itself", Doubt.NOISE, trouble(Doubt.NOISE), TIMING),
+    ("a trouble by itself", Doubt.IDS_UNCLEAR, trouble(Doubt.IDS_UNCLEAR), COUNTED),
+    ("94 % offered", Doubt.LOAD_BEHIND, behind(94), clause_names()),
+    ("95 % offered", Doubt.LOAD_BEHIND, behind(95), NONE),
+    ("connections not read", Doubt.GAP, a_gap("connections"), TIMING),
+    ("metrics not read", Doubt.GAP, a_gap("metrics"), NONE),
+    ("a ref given twice", Doubt.IDS_UNCLEAR, refs_twice, COUNTED),
+    ("the runner late", Doubt.NOISE, noise("runner", 6_000, late_share=0.02), TIMING),
+    ("the load late", Doubt.NOISE, noise("load", 6_000, late_share=0.02), TIMING),
+    ("the runner just not late", Doubt.NOISE, noise("runner", 6_000, late_share=0.01), NONE),
+    ("the runner late before the fault", Doubt.NOISE, noise("runner", 4_999, late_share=0.5), NONE),
+]
+
+
+@pytest.mark.parametrize(("what", "doubt", "tell", "reached"), REACHES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("base", [kept, broken])
+def test_a_doubt_reaches_what_rests_on_it(
+    base: Callable[[Story], None], what: str, doubt: Doubt, tell: Callable[[Story], None], reached: frozenset[str]
+) -> None:
+    with story() as told:
+        base(told)
+        tell(told)
+        findings = told.judged()
+    untouched = Verdict.HOLDS if base is kept else Verdict.VIOLATED
+    assert {name: finding.verdict for name, finding in findings.items()} == {
+        name: Verdict.INCONCLUSIVE if name in reached else untouched for name in clause_names()
+    }
+    assert {finding.reason.partition(":")[0] for name, finding in findings.items() if name in reached} <= {str(doubt)}
+
+
+@pytest.mark.parametrize("base", [kept, broken])
+def test_a_fault_without_evidence_makes_all_inconclusive(base: Callable[..., None]) -> None:
+    with story() as told:
+        base(told, bit=False)
+        findings = told.judged()
+    assert {finding.verdict for finding in findings.values()} == {Verdict.INCONCLUSIVE}
+    assert {finding.reason.partition(":")[0] for finding in findings.values()} == {"no evidence"}
+
+
+def test_a_writer_that_died_makes_all_inconclusive() -> None:
+    with story() as told:
+        kept(told)
+        told.recorder._ops.close()  # type: ignore[union-attr]  # as SIGKILL does, with no word in the header
+        told.recorder._lines.close()
+        findings = told.judged()
+    assert {finding.reason.partition(":")[0] for finding in findings.values()} == {"history incomplete"}
+
+
+def test_a_gap_tells_how_long_it_was() -> None:
+    with story() as told:
+        kept(told)
+        told.line("gap", 6_000, source="connections", from_ns=t(5_000), to_ns=t(6_000), why="of a gap")
+        closed = told.judged()["reconnects.works"]
+    with story() as told:
+        kept(told)
+        told.line("gap", 6_000, source="connections", from_ns=t(5_000), to_ns=None, why="of a gap")
+        left_open = told.judged()["reconnects.works"]
+    assert closed.reason == "gap: connections was not being read for 1.00 s"
+    assert left_open.reason == "gap: connections was not being read to the end"
+
+
+def test_a_tainted_finding_keeps_what_it_measured() -> None:
+    with story() as told:
+        broken(told)
+        told.trouble(Doubt.HARNESS_ERROR)
+        findings = told.judged()
+    assert findings["no_loss"].measured == 1
+    assert findings["no_loss"].ops == (told.marker(OpId(0, 200)),)
+    assert findings["reconnects.notices"].measured == 3.0
+
+
+def test_every_doubt_is_asked_of_every_clause() -> None:
+    assert {doubt for _, doubt, *_ in REACHES} == set(Doubt)
+
+
+# Our own lag, how far the value is within its bound (both in ms), and whether that is too near to tell.
+@pytest.mark.parametrize(
+    ("lag", "margin", "near"),
+    [(100, 199, True), (100, 201, False), (0, 0, False), (100, -199, True), (100, -201, False)],
+)
+def test_a_value_nearer_to_its_bound_than_twice_our_lag_is_noise(lag: float, margin: float, near: bool) -> None:
+    with story() as told:
+        told.load(0, 20_000)
+        told.work(0, 20_000)
+        told.fault(HIT, HEALED)
+        told.connection(ENTRY_LINK, "127.0.0.1:1", 0, reached=1, closed=HIT + 500)
+        told.connection(ENTRY_LINK, "127.0.0.1:2", HEALED, reached=HEALED + 2_000 - margin)
+        noise("runner", 6_000, lag_p99_ms=lag)(told)
+        told.read(40_000)
+        ask_all(told)
+        finding = told.judged()["reconnects.reconnects"]
+    expected = Verdict.HOLDS if margin >= 0 else Verdict.VIOLATED
+    assert finding.verdict is (Verdict.INCONCLUSIVE if near else expected)
+    assert finding.reason.startswith("noise: ") is near
