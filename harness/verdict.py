@@ -121,6 +121,10 @@ def exit_code(unexpected: Iterable[Verdict], *, judged: int, missing: int) -> in
 
 
 def worst_exit(codes: Iterable[int]) -> int:
-    """The worst of several runs' exits: 64 over 1 over 2 over 0; of none: 2, for nothing was judged."""
-    seen = list(codes)
-    return next((code for code in (64, 1, 2, 0) if code in seen), 2 if not seen else 1)
+    """The worst of several runs' exits: 64 over 1 over 2 over 0; of none: 2, for nothing was judged.
+
+    Any other (130, where a run was interrupted) counts as 1.
+    """
+    order = (64, 1, 2, 0)
+    seen = {code if code in order else 1 for code in codes}
+    return next((code for code in order if code in seen), 2)

@@ -18,11 +18,15 @@ from typing import ClassVar, Protocol
 
 import harness.faults
 from harness.errors import HarnessError
+from harness.history import probes
 from harness.history.reader import FaultSpan, History
 from harness.history.recorder import Recorder
 from harness.runtime.contract import Link, Node, Runtime
+from harness.verdict import Doubt
 
 LinkKey = tuple[str, str]
+HEALED_WITHIN_S = 2.0
+"""How long after healing the probe may take to cross the link again."""
 EFFECT_WITHIN_S = 2.0
 """How long `inject` may take before the fault counts as not effective."""
 
@@ -155,6 +159,7 @@ async def applied(fault: Fault, number: int) -> AsyncIterator[None]:
         yield
     finally:
         await _healed(fault)
+        await _seen_healed(fault)
         await stage.probe.stop(number)
         history = stage.history()
         span = next(span for span in history.faults() if span.id == number)
@@ -173,6 +178,18 @@ async def _healed(fault: Fault) -> None:
         raise
     _moment(fault, "healed", healed)
     fault.stage.mended(healed)
+
+
+async def _seen_healed(fault: Fault) -> None:
+    """Waits until the probe's records arrive again over each link that it crosses; a trouble where they do not."""
+    after_ns = now_ns()
+    for link in fault.probed:
+        deadline = after_ns + int(HEALED_WITHIN_S * 1e9)
+        while probes.first_answer_after(fault.stage.history(), fault.id, link, after_ns) is None:
+            if now_ns() > deadline:
+                detail = f"{fault.kind} of {fault.target}: nothing crossed {HEALED_WITHIN_S:g} s after it was healed"
+                return fault.stage.recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=detail)
+            await asyncio.sleep(0.02)
 
 
 def _moment(fault: Fault, event: str, moment_ns: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.history.reader import FaultSpan, History
+from harness.history.reader import NEVER_NS, FaultSpan, History
 from harness.history.rows import Operation, OpId, marker
 from harness.verdict import Doubt, Finding, Verdict
 
@@ -165,7 +165,7 @@ def _doubts(history: History, finding: Finding, clause: Clause) -> Iterator[tupl
         yield doubt, detail
     for source in sorted(clause.sources):
         for start, end in history.gaps(source):
-            within = f"for {(end - start) / NS:.2f} s" if end else "to the end"
+            within = f"for {(end - start) / NS:.2f} s" if end < NEVER_NS else "to the end"
             yield Doubt.GAP, f"{source} was not being read {within}"
     if clause.timing:
         yield from _noise(history, finding)

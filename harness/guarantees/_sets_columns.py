@@ -6,14 +6,14 @@ decoded once for each question, while the one before is worked on; only files th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from harness.guarantees._sets import Named, Rules, Sets
 from harness.guarantees._swaps import find_swaps
-from harness.history._columnar import ColumnarForm
+from harness.history._columnar import ColumnarForm, pieces
 from harness.history._columns import Array
 from harness.history.reader import History
 from harness.history.rows import CODE_OF_OUTCOME, NO_WRITER, OpId, Outcome
@@ -21,7 +21,6 @@ from harness.history.rows import CODE_OF_OUTCOME, NO_WRITER, OpId, Outcome
 _OK, _FAIL = CODE_OF_OUTCOME[Outcome.OK], CODE_OF_OUTCOME[Outcome.FAIL]
 _OUTCOME, _RESULT, _FAILED = 3, 4, 8  # the bits of an operation's first byte
 _OTHER, _EFFECT, _PROVED, _FAILURE = 0, 1, 2, 3  # what a sighting says
-_PIECE = 131_072  # rows worked on at once
 _FEW = 2_000  # suspects of a file, up to which they are asked for one by one
 _SUSPECTS = 4_000_000  # that are held at once
 _HASHES = 32_000_000  # of refs, likewise
@@ -39,11 +38,6 @@ def columnar_sets(history: History, rules: Rules) -> Sets:
     form = history.form
     assert isinstance(form, ColumnarForm)
     return _Judge(form, rules).sets()
-
-
-def _pieces(count: int) -> Iterator[slice]:
-    """Ranges of so few rows that what is computed from them stays in the processor's cache."""
-    return (slice(first, first + _PIECE) for first in range(0, count, _PIECE))
 
 
 class _Tally:
@@ -167,7 +161,7 @@ class _Judge:
         one = self._done.dtype.type(1)  # of another type, adding it is forty times slower
         for file, columns in self._form.each(query, self._form.sightings_files):
             strange = False
-            for piece in _pieces(len(columns["n"])):
+            for piece in pieces(len(columns["n"])):
                 indices, offered = self._ids.indices(columns["writer"][piece], columns["n"][piece])
                 says = columns["says"][piece]
                 if offered is not None:

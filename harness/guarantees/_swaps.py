@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.guarantees._sets import Swap
-from harness.history._columnar import ColumnarForm
+from harness.history._columnar import ColumnarForm, pieces
 from harness.history.rows import OpId
 
 _ACKNOWLEDGED = "outcome = 'ok' AND seq > 0 AND NOT duplicate AND end_ns IS NOT NULL"
@@ -25,7 +25,7 @@ _KEY = "writer::UBIGINT << 32 | n"
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The acknowledged publishes of one workload in one file, and where their sequences lie."""
+    """The publishes of one workload in one file, and within which bounds their sequences lie."""
 
     file: Path
     count: int
@@ -57,15 +57,17 @@ def find_swaps(form: ColumnarForm, named: int) -> tuple[int, tuple[Swap, ...]]:
 
 
 def _parts(form: ColumnarForm) -> dict[str, list[_Part]]:
-    """The parts with acknowledged publishes of each workload."""
+    """The parts with publishes of each workload."""
+    workloads: list[str] = form.summary["workloads"]
     found: dict[str, list[_Part]] = defaultdict(list)
+    of = "0" if len(workloads) == 1 else "list_position(?::VARCHAR[], workload) - 1"  # of one, it need not be decoded
     query = (
-        "SELECT workload, count(*) AS count, min(seq) AS lowest, max(seq) AS highest"
-        f" FROM $ WHERE {_ACKNOWLEDGED} GROUP BY workload"
+        f"SELECT ({of})::UTINYINT AS workload, count(*) AS count, min(seq) AS lowest, max(seq) AS highest"
+        " FROM $ WHERE seq > 0 GROUP BY ALL HAVING count(*) > 0"
     )
-    for file, columns in form.each(query, form.operations_files):
+    for file, columns in form.each(query, form.operations_files, *([workloads] if len(workloads) > 1 else [])):
         for workload, *numbers in zip(*(columns[name].tolist() for name in columns), strict=True):
-            found[workload].append(_Part(file, *numbers))
+            found[workloads[workload]].append(_Part(file, *numbers))
     return found
 
 
@@ -86,10 +88,11 @@ def _sweep(form: ColumnarForm, workload: str, parts: list[_Part]) -> _Offences |
         files = [part.file for part in parts if part.lowest < low + _WINDOW and part.highest >= low]
         count = 0
         for _, columns in form.each(query, files, workload, low, low + _WINDOW):
-            place = (columns["seq"] - np.uint64(low)).view(np.int64)
-            starts[place] = columns["start_ns"]
-            ends[place] = columns["end_ns"]
-            count += len(place)
+            count += len(columns["seq"])
+            for piece in pieces(len(columns["seq"])):
+                place = (columns["seq"][piece] - np.uint64(low)).view(np.int64)
+                starts[place] = columns["start_ns"][piece]
+                ends[place] = columns["end_ns"][piece]
         if int(np.count_nonzero(starts >= 0)) != count:
             return None
         starts[0] = max(int(starts[0]), latest)

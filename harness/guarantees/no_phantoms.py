@@ -38,10 +38,17 @@ class NoPhantoms(Guarantee):
         crossed = [line for line in history.lines("phantom") if line["source"] == POLL]
         wronged = {op for line in crossed for op in find_markers(history.nonce, line["text"]).ours[:1]}
         strange = sorted({*sets.phantom_ops.first, *wronged})
-        found = sets.phantoms + len(unmarked) + len(crossed)
+        unclear = sets.unknown_refs if sets.unknown else 0  # an answer that never came may have given the ref
+        found = sets.phantoms - unclear + len(unmarked) + len(crossed)
         seen = sum(1 for _ in history.sightings(*Step))
+        if not found and unclear:
+            sentence = f"{unclear} records name refs that no answer gave, and {sets.unknown} operations are unknown"
+            return [inconclusive(self.name, Doubt.IDS_UNCLEAR, sentence, unit="records", counted=seen)]
+        if not found and seen < LEAST_OPERATIONS:
+            sentence = f"{total} operations were seen {seen} times"
+            return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit="records", counted=seen)]
         parts = [
-            (sets.phantoms, "with a marker that nobody offered"),
+            (sets.phantoms - unclear, "of no operation that was offered"),
             (len(unmarked), "without a marker of this run"),
             (len(crossed), "a result of another operation"),
         ]

@@ -56,14 +56,14 @@ class Reconnects(Guarantee):
         if not untold:
             reason = f"told: {hits[0][0].kind} closes the connections itself"
             return Finding(clause, Verdict.HOLDS, None, None, "s", len(hits), reason, faults=ids)
-        worst, late = 0.0, []
+        worst, late, short = 0.0, [], ""
         for span, link, open_then in untold:
             assert span.effective_ns is not None
             until = span.healed_ns or span.effective_ns
             held = (until - span.effective_ns) / NS
             if held < bound + 1:
-                sentence = f"the fault lasted {held:.1f} s, which is less than {bound + 1:g} s"
-                return inconclusive(clause, Doubt.TOO_LITTLE, sentence, bound=bound, unit="s", faults=ids)
+                short = f"the fault lasted {held:.1f} s, which is less than {bound + 1:g} s"
+                continue
             closes = [c.client_ns for c in open_then if span.effective_ns <= c.client_ns < until]
             value = (min(closes) - span.effective_ns) / NS if closes else held
             worst = max(worst, value)
@@ -71,6 +71,8 @@ class Reconnects(Guarantee):
                 late.append(f"{link[0]} never closed its connection in {held:.1f} s")
             elif value > bound:
                 late.append(f"{link[0]} after {value:.3f} s")
+        if short and not late:
+            return inconclusive(clause, Doubt.TOO_LITTLE, short, bound=bound, unit="s", faults=ids)
         reason = "; ".join(late) if late else f"every client of {len(untold)} closed its dead connection in time"
         verdict = Verdict.VIOLATED if late else Verdict.HOLDS
         return Finding(clause, verdict, bound, worst, "s", len(untold), reason, faults=ids)
@@ -112,9 +114,10 @@ def _back(hit: Hit, all_connections: dict[LinkKey, Sequence[Connection]]) -> Mom
 def _works(history: History, hits: Sequence[Hit]) -> Iterator[Moment]:
     entry, workers = history.meta["entry"], set(history.meta["workers"])
     begun = {operation.id: operation for operation in history.operations()}
-    done = {s.op for s in history.sightings(Step.RESULT, Step.FAILURE, Step.DEAD_LETTER) if s.op and s.proved}
-    effects = history.sightings(Step.EFFECT)
-    first_effects = [(s.t_ns, s.by, begun[s.op].start_ns) for s in effects if s.op in begun and s.by in workers]
+    done = {s.op for s in history.sightings(Step.RESULT, Step.FAILURE, Step.DEAD_LETTER) if s.op and s.terminal}
+    owners = {operation.ref: operation.id for operation in begun.values() if operation.ref}
+    effects = [(s, s.op or owners.get(s.ref or "")) for s in history.sightings(Step.EFFECT) if s.by in workers]
+    first_effects = [(s.t_ns, s.by, begun[op].start_ns) for s, op in effects if op in begun]
     for span, link, _ in hits:
         healed = _healed(span, link)
         if link[0] == entry:
@@ -136,18 +139,20 @@ def _slowest(clause: str, bound: float, moments: Sequence[Moment], history: Hist
         return inconclusive(
             clause, Doubt.TOO_LITTLE, "nobody was hit whose work can be told apart", unit="s", bound=bound
         )
-    worst, late = 0.0, []
+    worst, late, short = 0.0, [], ""
     for _, link, healed, at in moments:
         observed = (end_ns(history) - healed) / NS
         value = (at - healed) / NS if at is not None else observed
         if at is None and observed <= bound:
-            sentence = f"{link[0]} was not back, and was observed for {observed:.1f} s alone"
-            return inconclusive(clause, Doubt.TOO_LITTLE, sentence, bound=bound, unit="s", faults=ids)
+            short = f"{link[0]} was not back, and was observed for {observed:.1f} s alone"
+            continue
         worst = max(worst, value)
         if at is None:
             late.append(f"{link[0]} never, in {observed:.1f} s")
         elif value > bound:
             late.append(f"{link[0]} after {value:.3f} s")
+    if short and not late:
+        return inconclusive(clause, Doubt.TOO_LITTLE, short, bound=bound, unit="s", faults=ids)
     reason = "; ".join(late) if late else f"{len(moments)} of {len(moments)} links in time"
     return Finding(
         clause, Verdict.VIOLATED if late else Verdict.HOLDS, bound, worst, "s", len(moments), reason, faults=ids

@@ -17,8 +17,9 @@ OWN_NAME = "nats-harness-"
 """How the names of the observers' own NATS connections begin."""
 OWN_NAMES = ("nats-harness", "harness-")
 """How those of the whole harness do (readiness, the load's final read); none of them is a client of the system."""
-PROBE_ADDRESS = "127.0.0.77"
-"""The address that the probe's connections come from, so that each of them is known from its first packet."""
+PROBE_ADDRESS, FRESH_ADDRESS = "127.0.0.77", "127.0.0.78"
+"""The addresses that the probe's connections come from, the lasting and the fresh ones, so that each of them is known
+from its first packet."""
 SHOWN_BYTES = 300
 """How much of a record without a marker is kept."""
 

@@ -32,13 +32,17 @@ _SOCKET = re.compile(r"\b(?:read|write) tcp (\S+)->(\S+?): (.+)$")
 
 
 class Event(NamedTuple):
-    """What happened to the connection of `client` ("127.0.0.1:53312") at `t_ns`."""
+    """What happened to the connection of `client` ("127.0.0.1:53312") at `t_ns`.
+
+    `upstream_port`: from which the proxy dialled for it, if the close told; else 0.
+    """
 
     event: Literal["opened", "closed"]
     client: str
     t_ns: int
     by: By | None = None
     reason: str | None = None
+    upstream_port: int = 0
 
 
 @dataclass(slots=True)
@@ -49,7 +53,6 @@ class Accepted:
     opened_ns: int
     upstream_port: int = 0
     dialled: bool = False
-    looked_for: bool = False
     first_sign_ns: int = 0
     removed: list[str] = field(default_factory=list)
     ours: set[str] = field(default_factory=set)
@@ -120,7 +123,8 @@ class ProxyLog:
             return []
         found.removed.append(direction)
         found.first_sign_ns = found.first_sign_ns or t_ns
-        if not found.upstream_port and self._strays:
+        # The warning of a failed read comes before the removal that it leads to, so there is one for each of these.
+        if direction == "downstream" and not found.upstream_port and self._strays:
             at_ns, found.upstream_port, reason = self._strays.pop(0)
             events = self._sign(found, at_ns, "upstream", reason)
             if events:
@@ -148,7 +152,8 @@ class ProxyLog:
         return self._closed(found.client, found.first_sign_ns, by)
 
     def _closed(self, client: str, t_ns: int, by: By, reason: str | None = None) -> list[Event]:
-        return [Event("closed", client, t_ns, by, reason)] if self.open.pop(client, None) else []
+        found = self.open.pop(client, None)
+        return [Event("closed", client, t_ns, by, reason, found.upstream_port)] if found is not None else []
 
 
 def _port(address: str) -> int:

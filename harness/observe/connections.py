@@ -19,9 +19,9 @@ from typing import NamedTuple
 from harness.history.clock import take_anchor
 from harness.history.recorder import Recorder
 from harness.observe import _http, _kernel
-from harness.observe._base import PROBE_ADDRESS, Gap, Json, why
+from harness.observe._base import FRESH_ADDRESS, PROBE_ADDRESS, Gap, Json, why
 from harness.observe._connz import ENDED_BY_PEER, Connz, Entry
-from harness.observe._proxy_log import SETTLE_NS, Event, ProxyLog
+from harness.observe._proxy_log import SETTLE_NS, Accepted, Event, ProxyLog
 from harness.runtime.contract import Link, LinkKey
 from harness.verdict import Doubt
 
@@ -33,6 +33,8 @@ CLOSED_FOR_NS = 40_000_000
 """How long the kernel must have had a connection closed, without a line of the log, before it is told."""
 GONE_FOR_NS = 200_000_000
 """The same for one that the kernel has no more: the log, which then tells who ended it, may only be late."""
+LOOKS, LOOKS_EVERY_S = 6, 0.05
+"""How often, and at what distance, the proxy's sockets are looked at for a new connection's."""
 OPENED_LATE_NS = 1_000_000_000
 """How much later than the broker's own start the proxy's line of the same connection may have reached us."""
 GUESS_WITHIN_NS = 100_000_000
@@ -146,6 +148,7 @@ class _LinkWatch:
         """Ports from which the proxy was seen to have dialled the broker, whoever's they were."""
         self._recorder, self._log, self._ports = recorder, ProxyLog(link.port), ports
         self._binds, self._listens = bind, f"127.0.0.1:{link.port}"
+        self._bound: dict[str, int] = {}  # client -> port, of open connections
         self._pids: dict[str, int] = {}  # client -> the proxy that accepted it
         self._suspects: dict[str, int] = {}  # client -> when the kernel first had it closed
         self._told: set[str] = set()  # clients of open connections whose close the kernel told already
@@ -188,6 +191,7 @@ class _LinkWatch:
     def bind(self, client: str, port: int, opened_ns: int) -> _Bound:
         """Remembers which local port the proxy dialled the broker from for this client."""
         self.unbound.pop(client, None)
+        self._bound[client] = port
         bound = _Bound(self, client, opened_ns)
         self._ports.setdefault(port, []).append(bound)
         return bound
@@ -195,24 +199,36 @@ class _LinkWatch:
     async def find_ports(self) -> None:
         """Finds from which local port the proxy dialled the broker, for each connection, until cancelled.
 
-        Where several were dialled at once it cannot be told which is whose; those are matched by their start.
+        Of several at once it cannot be told which is whose. They are looked at again: of the many that wait when a way
+        opens again most are given up, and end, and tell their port in doing so.
         """
-        before: set[int] = set()
         while True:
             await self._dialled.wait()
             self._dialled.clear()
-            with suppress(OSError):  # then they too are matched by their start
-                sockets = await self.link.own_sockets()
-                ports = {_port(found.local) for found in sockets if _port(found.remote) == self.link.upstream_port}
-                new = [found for found in self._log.open.values() if found.dialled and not found.looked_for]
-                for found in new:
-                    found.looked_for = True
-                fresh = ports - before
-                if len(new) == len(fresh) == 1:
-                    (new[0].upstream_port,) = fresh
-                    self.bind(new[0].client, new[0].upstream_port, new[0].opened_ns)
-                before = ports
-                self.dialled_from |= ports
+            for _ in range(LOOKS):
+                if not self._unknown():
+                    break
+                with suppress(OSError):  # then it is matched by its start
+                    await self._look()
+                await asyncio.sleep(LOOKS_EVERY_S)
+
+    async def _look(self) -> None:
+        before = self._unknown()
+        sockets = await self.link.own_sockets()
+        ports = {_port(found.local) for found in sockets if _port(found.remote) == self.link.upstream_port}
+        self.dialled_from |= ports
+        free = ports - set(self._bound.values())
+        if len(before) == len(free) == 1 and before == self._unknown()[:1]:
+            (before[0].upstream_port,) = free
+            self.bind(before[0].client, before[0].upstream_port, before[0].opened_ns)
+
+    def _unknown(self) -> list[Accepted]:
+        """Open connections whose port is to be found; not the probe's fresh ones, which tell it in closing at once."""
+        return [
+            found
+            for client, found in self._log.open.items()
+            if found.dialled and client not in self._bound and not client.startswith(FRESH_ADDRESS)
+        ]
 
     def _record(self, events: list[Event]) -> None:
         for event in events:
@@ -225,8 +241,11 @@ class _LinkWatch:
                 self._pids.pop(event.client, None)
                 self._suspects.pop(event.client, None)
                 self._told.discard(event.client)
-                if event.reason == "unreachable":
+                if event.client in self.unbound and event.upstream_port:
+                    self.bind(event.client, event.upstream_port, self.unbound[event.client])
+                elif event.reason == "unreachable":
                     self.unbound.pop(event.client, None)
+                self._bound.pop(event.client, None)
             self._line(event.client, event.event, event.t_ns, via="proxy", by=event.by, reason=event.reason)
 
     def _settle(self) -> None:
@@ -336,7 +355,7 @@ class _ConnzWatch:
 
 
 def _is_probe(client: str) -> bool:
-    return client.startswith(PROBE_ADDRESS + ":")
+    return client.startswith((PROBE_ADDRESS + ":", FRESH_ADDRESS + ":"))
 
 
 def _port(address: str) -> int:

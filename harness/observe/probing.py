@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from harness.history.recorder import Recorder
 from harness.observe import _http, _nats
-from harness.observe._base import OWN_NAME, PROBE_ADDRESS, why
+from harness.observe._base import FRESH_ADDRESS, OWN_NAME, PROBE_ADDRESS, why
 
 RECORDS_EVERY_S = 0.01
 REQUESTS_EVERY_S = 0.02
@@ -31,7 +31,7 @@ FRESH_WITHIN_S = 2.0
 FRESH_BESIDE_S = 0.5
 """Beside a fresh connection that was not answered for so long another is tried: a frozen link holds few of them."""
 CONNECTS_WITHIN_S = 1.0
-AGAIN_EVERY_S = 0.1
+AGAIN_EVERY_S = 0.01
 OUTSTANDING = 64
 """Requests on one HTTP connection that may be unanswered; beyond that a record counts as sent, and waits."""
 READY_AFTER = 10
@@ -52,10 +52,9 @@ class Order:
     path: str = "/"
     login: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def local(self) -> str | None:
-        """The address to come from, where there is one of our own."""
-        return PROBE_ADDRESS if self.through[0].startswith("127.") else None
+    def local(self, address: str) -> str | None:
+        """The address of our own to come from, where that can be."""
+        return address if self.through[0].startswith("127.") else None
 
 
 class Crossing(ABC):
@@ -143,7 +142,7 @@ class Crossing(ABC):
         n, sent_ns, got_ns, error = self._number("fresh"), monotonic_ns(), None, "unanswered"
         try:
             async with asyncio.timeout(FRESH_WITHIN_S):
-                reader, writer = await _open(self.order)
+                reader, writer = await _open(self.order, FRESH_ADDRESS)
                 try:
                     await self.first_answer(reader, writer)
                     got_ns = monotonic_ns()
@@ -209,7 +208,11 @@ class NatsCrossing(Crossing):
         connection = None
         try:
             connection = await _nats.connect(
-                *address, name=OWN_NAME + "probe", login=order.login, within_s=CONNECTS_WITHIN_S, local=order.local
+                *address,
+                name=OWN_NAME + "probe",
+                login=order.login,
+                within_s=CONNECTS_WITHIN_S,
+                local=order.local(PROBE_ADDRESS),
             )
             connection.subscribe(
                 f"{self._subject}.{hears}", lambda heard: self.got(hears, int(heard.data), heard.got_ns)
@@ -267,7 +270,7 @@ class HttpCrossing(Crossing):
     async def _keep(self) -> None:
         try:
             async with asyncio.timeout(CONNECTS_WITHIN_S):
-                reader, writer = await _open(self.order)
+                reader, writer = await _open(self.order, PROBE_ADDRESS)
         except OSError as error:
             self._error = why(error)
             return
@@ -292,8 +295,9 @@ async def _again(keep: Keeper) -> None:
         await asyncio.sleep(AGAIN_EVERY_S)
 
 
-async def _open(order: Order) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(*order.through, local_addr=(order.local, 0) if order.local else None)
+async def _open(order: Order, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    local = order.local(address)
+    return await asyncio.open_connection(*order.through, local_addr=(local, 0) if local else None)
 
 
 KINDS = {"nats": NatsCrossing, "http": HttpCrossing}
