@@ -64,7 +64,9 @@ def _gaps(history: History, span: FaultSpan) -> dict[str, float]:
     assert span.effective_ns is not None
     assert span.healed_ns is not None
     found: dict[str, float] = {}
-    healing = next(line["t_ns"] for line in history.lines("fault") if line["id"] == span.id and line["event"] == "healing")
+    healing = next(
+        line["t_ns"] for line in history.lines("fault") if line["id"] == span.id and line["event"] == "healing"
+    )
     if span.kind == "latency":
         records = [r for r in probes.records(history, span.id, LINK, "to") if r.got_ns is not None]
         late = [r.sent_ns for r in records if r.got_ns is not None and r.got_ns - r.sent_ns > 100 * MS]

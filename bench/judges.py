@@ -63,7 +63,7 @@ def python(history: History, total: int) -> Found:
     open_ = [(op, accepted[op][2]) for op in accepted if op not in done]
     lost = [op for op, end in open_ if read_end_ns(total) >= end + SETTLES_NS]
     latest, witness, swaps = 0, (0, 0), Counter[tuple[int, int]]()
-    for seq, start, end, op in sorted((seq, start, end, op) for op, (seq, start, end) in accepted.items() if seq):
+    for _, start, end, op in sorted((seq, start, end, op) for op, (seq, start, end) in accepted.items() if seq):
         if start > latest:
             latest, witness = start, op
         if end < latest:

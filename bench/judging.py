@@ -1,4 +1,4 @@
-"""Judging loss, phantoms, duplicates, effects and order over millions of operations, beside how one would write it first.
+"""Judging loss, phantoms, duplicates, effects and order over millions of operations, beside how one writes it first.
 
 Whole processes, interpreter and imports included. Every judge must find what was planted, and the same.
 """

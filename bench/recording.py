@@ -1,4 +1,4 @@
-"""What recording an operation costs the load's process, in processor time, and what a small history costs to compact."""
+"""What recording costs the load's process, in processor time, and what a small history costs to compact."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def _prepare(asked: Asked) -> None:
     """Reads the system file, so that its mistakes come first, then fetches or builds the binaries, once."""
     from harness.runtime import binaries, journal
 
-    system = load_system(asked.system)
+    system = load_system(asked.system, check_env=True)
     journal.sweep()
     binaries.nats_server(system.broker.version)
     binaries.toxiproxy_server(lambda text: print(text, file=sys.stderr, flush=True))
@@ -99,7 +99,13 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *(("-k", asked.keyword) if asked.keyword else ()),
     ]
     parallel = ["-n", str(jobs), "--dist", "load", "--maxschedchunk", "1"] if jobs > 1 and not asked.nodeid else []
-    plugins = [*("-p", "no:locust"), *("-p", "no:cacheprovider"), *("-p", "no:hypothesispytest"), "-o", "asyncio_mode=strict"]
+    plugins = [
+        *("-p", "no:locust"),
+        *("-p", "no:cacheprovider"),
+        *("-p", "no:hypothesispytest"),
+        "-o",
+        "asyncio_mode=strict",
+    ]
     plugins += ["-o", "asyncio_default_fixture_loop_scope=function"]
     shown = ["-qq", "--no-header", "--no-summary", "--nats-quiet"]
     where = str(root / asked.nodeid) if asked.nodeid else str(folder)

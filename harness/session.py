@@ -53,7 +53,7 @@ class Session:
     @classmethod
     def open(cls, asked: Mapping[str, str | None], root: Path) -> Session:
         """Reads the settings; raises UsageError where one is wrong."""
-        system = load_system(asked["system"] or "")
+        system = load_system(asked["system"] or "", clauses=_clauses())
         runtime = asked["runtime"] or "processes"
         if runtime not in RUNTIMES:
             raise UsageError(f"the runtime {runtime!r} is not there yet", fix=f"known: {', '.join(RUNTIMES)}")
@@ -223,6 +223,12 @@ def _states(system: SystemFile, names: str | None, hardening: str | None) -> Map
     if not holding:
         raise UsageError("no state of the system expects `holds`", fix=f"--states {','.join(known)}")
     return holding
+
+
+def _clauses() -> frozenset[str]:
+    from harness.guarantees import clause_names
+
+    return clause_names()
 
 
 def _system_file(system: SystemFile, asked: str) -> str:

@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "Transfer-Encoding" in self.headers:
             raise Refusal(411, "length_required", "a body with Content-Length is wanted")
         length = self.headers.get("Content-Length", "0")
-        if not length.isascii() or not length.isdigit():
+        if not length.isascii() or not length.isdigit() or len(length) > 18:
             raise Refusal(400, "bad_request", "Content-Length is no number")
         if int(length) > BODY_MOST:
             raise Refusal(413, "too_large", f"a body of at most {BODY_MOST} bytes is wanted")

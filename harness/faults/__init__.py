@@ -1,5 +1,5 @@
 """Faults: what goes wrong on purpose. One small class a file; `REGISTRY` finds each by itself."""
 
-from harness.faults._base import REGISTRY, Fault, Stage, applied, load_all
+from harness.faults._base import REGISTRY, Fault, Stage, applied, load_all, tell_evidence
 
-__all__ = ["REGISTRY", "Fault", "Stage", "applied", "load_all"]
+__all__ = ["REGISTRY", "Fault", "Stage", "applied", "load_all", "tell_evidence"]

@@ -1,4 +1,4 @@
-"""The life of a fault: journal, inject, see it effective, heal on every way out, see it healed, evidence.
+"""The life of a fault: journal, inject, see it effective, heal on every way out, see it healed; then evidence.
 
 A fault's `inject` and `heal` return the moment at which the mechanism itself was seen to have changed (a pidfd, the
 state of a task, the proxy's answer). `evidence` never looks at them: it reads what observers and the probe recorded.
@@ -18,7 +18,6 @@ from typing import ClassVar, Protocol
 
 import harness.faults
 from harness.errors import HarnessError
-from harness.history import probes
 from harness.history.reader import FaultSpan, History
 from harness.history.recorder import Recorder
 from harness.runtime.contract import Link, Node, Runtime
@@ -38,6 +37,10 @@ class ProbeControl(Protocol):
         """Begins to cross `link`; returns once records cross both ways."""
         ...
 
+    async def crossed(self, fault: int, link: LinkKey, *, after_ns: int, within_s: float) -> bool:
+        """Waits until something arrives after that moment; False where nothing did in time."""
+        ...
+
     async def stop(self, fault: int) -> None:
         """Ends it for this fault; what was not answered by now is recorded as such."""
         ...
@@ -50,7 +53,6 @@ class Stage:
     runtime: Runtime
     recorder: Recorder
     probe: ProbeControl
-    history: Callable[[], History]
     observers_back: Callable[[], Awaitable[None]]
     """Waits until the harness' own subscriptions are on the broker again."""
     entry: str
@@ -61,6 +63,8 @@ class Stage:
     """Told before a fault is injected."""
     mended: Callable[[int], None] = lambda _: None
     """Told when a fault was healed, and when that was seen."""
+    ended: list[Fault] = field(default_factory=list)
+    """Faults that are over, and whose evidence is still to be read."""
 
 
 REGISTRY: dict[str, type[Fault]] = {}
@@ -132,7 +136,7 @@ class Fault(ABC):
 
 @asynccontextmanager
 async def applied(fault: Fault, number: int) -> AsyncIterator[None]:
-    """The life of a fault around the body of an `async with`: healed on every way out, evidence read afterwards."""
+    """The life of a fault around the body of an `async with`: healed on every way out."""
     fault.id = number
     stage, recorder = fault.stage, fault.stage.recorder
     for link in fault.probed:
@@ -161,10 +165,7 @@ async def applied(fault: Fault, number: int) -> AsyncIterator[None]:
         await _healed(fault)
         await _seen_healed(fault)
         await stage.probe.stop(number)
-        history = stage.history()
-        span = next(span for span in history.faults() if span.id == number)
-        evidence = dict(fault.evidence(history, span))
-        recorder.line("fault", id=number, event="evidence", bit=evidence.pop("bit", 0.0) > 0, evidence=evidence)
+        stage.ended.append(fault)
 
 
 async def _healed(fault: Fault) -> None:
@@ -184,12 +185,19 @@ async def _seen_healed(fault: Fault) -> None:
     """Waits until the probe's records arrive again over each link that it crosses; a trouble where they do not."""
     after_ns = now_ns()
     for link in fault.probed:
-        deadline = after_ns + int(HEALED_WITHIN_S * 1e9)
-        while probes.first_answer_after(fault.stage.history(), fault.id, link, after_ns) is None:
-            if now_ns() > deadline:
-                detail = f"{fault.kind} of {fault.target}: nothing crossed {HEALED_WITHIN_S:g} s after it was healed"
-                return fault.stage.recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=detail)
-            await asyncio.sleep(0.02)
+        if not await fault.stage.probe.crossed(fault.id, link, after_ns=after_ns, within_s=HEALED_WITHIN_S):
+            detail = f"{fault.kind} of {fault.target}: nothing crossed {HEALED_WITHIN_S:g} s after it was healed"
+            fault.stage.recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=detail)
+
+
+def tell_evidence(stage: Stage, history: History) -> None:
+    """Records what observers and the probe saw of each fault that has ended. It takes long: do it at the end."""
+    spans = {span.id: span for span in history.faults()}
+    for fault in stage.ended:
+        evidence = dict(fault.evidence(history, spans[fault.id]))
+        bit = evidence.pop("bit", 0.0) > 0
+        stage.recorder.line("fault", id=fault.id, event="evidence", bit=bit, evidence=evidence)
+    stage.ended.clear()
 
 
 def _moment(fault: Fault, event: str, moment_ns: int) -> None:

@@ -22,19 +22,22 @@ def window(history: History, span: FaultSpan) -> tuple[int, int]:
 def crossed(history: History, span: FaultSpan, link: LinkKey) -> dict[str, float]:
     """Probe records sent and answered over `link` while the fault lasted, by way."""
     start, end = window(history, span)
+    before = probes.counts(history, span.id, link, 0, span.asked_ns)
+    under = probes.counts(history, span.id, link, start + SETTLE_NS, end)
     counts: dict[str, float] = {}
     for way in ("to", "from", "round"):
-        sent, got = probes.seen(history, span.id, link, way, start + SETTLE_NS, end)
-        if sent:
-            counts[f"{way}_sent"], counts[f"{way}_got"] = sent, got
+        if way in under:
+            sent, got = under[way]
+            counts |= {f"{way}_before": before.get(way, (0, 0))[1], f"{way}_sent": sent, f"{way}_got": got}
     return counts
 
 
 def silenced(counts: dict[str, float]) -> bool:
-    """Enough records were sent, and none arrived, either way."""
+    """Records crossed before; under the fault enough were sent, and none arrived, either way."""
+    before = [count for name, count in counts.items() if name.endswith("_before")]
     sent = [count for name, count in counts.items() if name.endswith("_sent")]
     got = [count for name, count in counts.items() if name.endswith("_got")]
-    return bool(sent) and min(sent) >= LEAST_RECORDS and not any(got)
+    return bool(before) and min(before) > 0 and min(sent) >= LEAST_RECORDS and not any(got)
 
 
 def connections_closed(history: History, span: FaultSpan) -> tuple[int, int]:

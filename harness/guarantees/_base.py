@@ -141,6 +141,10 @@ def tainted(history: History, finding: Finding, clause: Clause, *, refs_twice: S
 
     `refs_twice`: refs that two answers gave, so that nobody can tell whose result one is.
     """
+    errors = [trouble for trouble in history.troubles() if trouble["name"] == Doubt.HARNESS_ERROR]
+    if errors:  # before all else: it is what people must see
+        sentence = f"{Doubt.HARNESS_ERROR}: {errors[0].get('detail', '')}"
+        return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=sentence)
     if finding.verdict is Verdict.INCONCLUSIVE or (finding.bound is None and not finding.ops):
         return finding
     if refs_twice and not clause.timing:

@@ -43,6 +43,16 @@ def seen(history: History, fault: int, link: LinkKey, way: Way, from_ns: int, to
     return len(sent), sum(record.got_ns is not None and record.got_ns <= to_ns for record in sent)
 
 
+def counts(history: History, fault: int, link: LinkKey, from_ns: int, to_ns: int) -> dict[Way, tuple[int, int]]:
+    """What `seen` says of every way in which anything was sent, in one reading of the history."""
+    found: dict[Way, tuple[int, int]] = {}
+    for record in records(history, fault, link):
+        if from_ns <= record.sent_ns <= to_ns:
+            sent, got = found.get(record.way, (0, 0))
+            found[record.way] = (sent + 1, got + (record.got_ns is not None and record.got_ns <= to_ns))
+    return found
+
+
 def median_rtt_ms(history: History, fault: int, link: LinkKey, from_ns: int, to_ns: int) -> tuple[float, int]:
     """The median round trip of what was sent in that time and has arrived since, and of how many records.
 

@@ -29,15 +29,20 @@ _KEPT = 200_000  # operations or sightings of a columnar history that are kept o
 class History:
     """What happened, in `folder`. Over rows each call looks anew, so that an open History follows a run."""
 
-    def __init__(self, folder: Path, form: RowForm | ColumnarForm, meta: Mapping[str, Any], nonce: str) -> None:
+    def __init__(
+        self, folder: Path, form: RowForm | ColumnarForm, meta: Mapping[str, Any], nonce: str, *, still: bool = True
+    ) -> None:
         self.folder, self.meta, self.nonce = folder, meta, nonce
-        self.form = form
+        self.form, self._still = form, still
         self._operations: list[Operation] | None = None
         self._sightings: dict[tuple[Step, ...], list[Sighting]] = {}
 
     @classmethod
-    def open(cls, folder: Path) -> History:
-        """Opens the history in a folder. Raises HistoryError where there is none, or one that cannot be trusted."""
+    def open(cls, folder: Path, *, still: bool = False) -> History:
+        """Opens the history in a folder. `still`: nothing more is written, so that lines are read once and kept.
+
+        Raises HistoryError where there is none, or one that cannot be trusted.
+        """
         meta = _read_meta(folder)
         if (folder / SUMMARY).exists():
             columnar = ColumnarForm(folder)
@@ -48,7 +53,8 @@ class History:
             raise HistoryError("there is no history", where=str(folder), fix="name a scenario's history/ folder")
         if len({(file.header.boot_id, file.header.time_namespace) for file in files}) > 1:
             raise HistoryError("its files are of different boots or time namespaces", where=str(folder), fix=DAMAGED)
-        return cls(folder, rows, meta, _one_nonce(folder, meta, {file.header.nonce for file in files}))
+        nonce = _one_nonce(folder, meta, {file.header.nonce for file in files})
+        return cls(folder, rows, meta, nonce, still=still)
 
     @property
     def columnar(self) -> bool:
@@ -72,7 +78,7 @@ class History:
 
     def lines(self, *kinds: str) -> list[dict[str, Any]]:
         """The lines of these kinds (none named: of all), by t_ns."""
-        found = self._kept_lines if self.columnar else self.form.lines()
+        found = self._kept_lines if self._still else self.form.lines()
         return [line for line in found if not kinds or line["kind"] in kinds]
 
     def faults(self) -> list[FaultSpan]:
@@ -154,7 +160,7 @@ class History:
         return self.form.lines()
 
     def _all_operations(self) -> Iterator[Operation]:
-        if not self.columnar or self.count() > _KEPT:
+        if not self._still or self.count() > _KEPT:
             return self.form.operations()
         if self._operations is None:
             self._operations = list(self.form.operations())

@@ -29,7 +29,7 @@ REDACTED = "[redacted]"
 META = "meta.json"
 _DISK_FULL = "free some space and run again; what was recorded so far can be judged, and is marked incomplete"
 _REFS_KEPT = 65_536  # a ref that is polled again and again is written once, as long as so few others came between
-_ROW, _ROW_END, _SIGHT = rows.ROW.pack, rows.ROW_END.pack, rows.SIGHT.pack
+_ROW_BEGUN, _ROW_END, _SIGHT = rows.ROW_BEGUN.pack, rows.ROW_END.pack, rows.SIGHT.pack
 _pwrite, _now_ns, _json_text = os.pwrite, time.monotonic_ns, json.encoder.encode_basestring_ascii
 _OK, _UNKNOWN = Outcome.OK, CODE_OF_OUTCOME[Outcome.UNKNOWN]
 _ROW_SIZE, _END_AT = rows.ROW.size, rows.HEADER.size + rows.ROW_END_AT
@@ -74,7 +74,7 @@ class Recorder:
         """
         n = self._next
         code = self._workloads.get(workload) or self._workload(workload)
-        row = _ROW(intended_ns, _now_ns(), 0, 0, 0, size, self.writer, 0, 0, code, 0, 0, 0, _UNKNOWN)
+        row = _ROW_BEGUN(intended_ns, _now_ns(), size, self.writer, code, _UNKNOWN)
         try:
             written = _pwrite(self._fd, row, _ROW_SIZE * (n + 1))
         except OSError as error:
@@ -112,7 +112,7 @@ class Recorder:
         if duplicate:
             flags = rows.DUPLICATE
         code = 2 if outcome is _OK else CODE_OF_OUTCOME[outcome]  # hashing an Enum is slow
-        row = _ROW_END(end_ns, seq, key, size, self.writer, reason, status, workload, 0, flags, 0, code)
+        row = _ROW_END(end_ns, seq, key, size, self.writer, reason, status, workload, flags, code)
         _pwrite(self._fd, row, _ROW_SIZE * n + _END_AT)
 
     def sight(
@@ -161,10 +161,15 @@ class Recorder:
             raise self._failed(error) from error
 
     def secret(self, text: str) -> None:
-        """From now on `text` is written as "[redacted]" in every string and line, also in its JSON and URL forms."""
+        """`text` is "[redacted]" in every string and line from now on, also in its JSON and URL forms.
+
+        In the lines of before, which may have it from somebody who said it too early, it is overwritten.
+        """
         if text:
             forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], quote(text, safe="")}
             self._secrets = sorted({*self._secrets, *forms}, key=len, reverse=True)
+            for form in sorted(forms, key=len, reverse=True):
+                self._lines.blank(json.dumps(form)[1:-1].encode())
 
     def anchor(self) -> None:
         """Writes a line with both clocks; to be called at the start, each second or so, and at the end."""
@@ -280,6 +285,17 @@ class _File:
             os.ftruncate(self.fd, self._size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._size += written
+
+    def blank(self, text: bytes) -> None:
+        """Overwrites a text wherever it is in the file, with one of the same length."""
+        data = self.path.read_bytes()
+        blank = REDACTED.encode()[: len(text)].ljust(len(text), b"*")
+        with self.path.open("r+b") as file:  # on a descriptor with O_APPEND, a write at a place appends
+            at = data.find(text)
+            while at >= 0:
+                file.seek(at)
+                file.write(blank)
+                at = data.find(text, at + len(text))
 
     def close(self) -> None:
         if self.fd >= 0:

@@ -29,7 +29,9 @@ CLOSED, FULL = 1, 2  # the writer closed its files; it met a full disk
 # intended, start, end (ns, 0 = none), seq, key (ref), size (bytes), writer, error, status, workload, kind, flags,
 # stream, outcome last (kind and stream are reserved, 0)
 ROW = struct.Struct("<qqqQIIIHHBBBB11xB")
-ROW_END = struct.Struct("<qQIIIHHBBBB11xB")  # a row from `end` on: what finish writes
+# The same in the two parts that it is written in; what is 0 is padding, since each argument costs.
+ROW_BEGUN = struct.Struct("<qq20xII4xB14xB")  # intended, start, size, writer, workload, outcome
+ROW_END = struct.Struct("<qQIIIHHBxB12xB")  # from `end` on: without kind and stream
 ROW_END_AT = 16
 DUPLICATE = 1  # in a row's flags: JetStream answered that it knew the message
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from harness.errors import HarnessError
@@ -23,6 +25,9 @@ from harness.runtime.contract import LinkKey, Runtime
 STARTS_WITHIN_S = 10.0
 READY_WITHIN_S = 2.0
 STOPS_WITHIN_S = 5.0
+LOOKS_EVERY_S = 0.02
+RECENT_BYTES = 16_384
+"""How much of the probe's lines is looked at again when waiting for the next one."""
 SHOWN = 2000
 """How many characters of its last words are shown where it died."""
 
@@ -101,6 +106,20 @@ class Probe:
             except TimeoutError:
                 return  # the link, or what it leads to, is not well as it is: the records tell
 
+    async def crossed(self, fault: int, link: LinkKey, *, after_ns: int, within_s: float) -> bool:
+        """Waits until a record arrives after that moment, on an old connection or a new one; False where none did."""
+        deadline = monotonic() + within_s
+        with (self._folder / "lines-probe.jsonl").open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - RECENT_BYTES))
+            rest = b""
+            while monotonic() < deadline:
+                *lines, rest = (rest + file.read()).split(b"\n")
+                if any(_arrived(line, fault, link, after_ns) for line in lines):
+                    return True
+                await asyncio.sleep(LOOKS_EVERY_S)
+        return False
+
     async def stop(self, fault: int) -> None:
         """Ends every crossing for this fault; when it returns, each record is in the history."""
         async with self._orders:
@@ -123,7 +142,7 @@ class Probe:
     async def _line(self) -> bytes:
         try:
             return await self._reader.readline()
-        except ConnectionResetError:  # it died with an order of ours unread
+        except ConnectionError:  # it died with an order of ours unread
             return b""
 
     async def _answer(self, wanted: str, fault: int, *, order: Mapping[str, Any], within_s: float) -> None:
@@ -145,3 +164,15 @@ class Probe:
 
 def _listed(link: LinkKey | None) -> list[str] | None:
     return list(link) if link else None
+
+
+def _arrived(text: bytes, fault: int, link: LinkKey, after_ns: int) -> bool:
+    """Is it a line about a record of that crossing that arrived after that moment? A torn one is not."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return False
+    got_ns = line.get("got_ns")
+    return (
+        line["kind"] == "probe" and line["fault"] == fault and tuple(line["link"]) == link and (got_ns or 0) > after_ns
+    )

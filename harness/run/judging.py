@@ -24,7 +24,7 @@ SCHEMA = 1
 
 def judge_scenario(folder: Path) -> JSON:
     """Judges the history in `folder`/history and writes `folder`/verdict.json; returns what it wrote."""
-    verdict = _verdict(History.open(folder / "history"))
+    verdict = _verdict(History.open(folder / "history", still=True))
     text = json.dumps(verdict, indent=1, ensure_ascii=False) + "\n"
     (folder / "verdict.json").write_text(text, encoding="utf-8")
     return verdict
@@ -112,7 +112,7 @@ def keep(folder: Path, system_file: Path) -> None:
 
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
-    history = History.open(folder / "history")
+    history = History.open(folder / "history", still=True)
     lines: dict[str, list[str]] = {}
     start = int(history.meta["began_ns"])
     for line in history.lines("output"):

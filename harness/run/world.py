@@ -15,7 +15,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.faults import Stage
+from harness.faults import Stage, tell_evidence
 from harness.history.clock import take_anchor
 from harness.history.reader import History
 from harness.history.recorder import Recorder, write_meta
@@ -120,9 +120,14 @@ async def opened(setting: Setting, recorder: Recorder) -> AsyncIterator[World]:
     """The system, running and watched. Raises StartError where it does not get ready; nothing is left running."""
     first = take_anchor()
     async with AsyncExitStack() as stack:
-        yield await _open(setting, recorder, stack)
-        if first.stepped(take_anchor()):
-            recorder.line("trouble", name=Doubt.CLOCK_STEPPED, detail="the wall clock was set during the scenario")
+        world = await _open(setting, recorder, stack)
+        try:
+            yield world
+        finally:
+            with phase(recorder, "evidence"):
+                tell_evidence(world.stage, History.open(setting.folder / "history", still=True))
+            if first.stepped(take_anchor()):
+                recorder.line("trouble", name=Doubt.CLOCK_STEPPED, detail="the wall clock was set during the scenario")
 
 
 async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> World:
@@ -199,7 +204,6 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         runtime=runtime,
         recorder=recorder,
         probe=probe,
-        history=lambda: History.open(history),
         observers_back=lambda: broker_taps[0].wait_subscribed(within_s=SUBSCRIBED_WITHIN_S),
         entry=entry,
         journal=runtime.journal.note,

@@ -234,8 +234,9 @@ class ProxyLink:
         if self._enabled is self._refusing:  # asked for while it was frozen
             await self._tell_enabled()
         if self._gated:
-            whole = [gate for way in sorted(self._gated) for gate in (_latency(way), _rate(way))]
-            t_ns = await self._gate(whole, set())
+            # In this order: a latency gate that waits behind a closed rate gate hangs the proxy's API.
+            await self._gate([_rate(way) for way in sorted(self._gated)], set())
+            t_ns = await self._gate([_latency(way) for way in sorted(self._gated)], set())
             self._gated.clear()
         if self._silenced:
             await together(self._api.remove(_silence(way).name) for way in sorted(self._silenced))

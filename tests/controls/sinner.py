@@ -39,8 +39,8 @@ AT_A_TIME = {
 """Sins of single operations, and their places. At place 0 no sin: a deed is repeated, and known to be a repeat."""
 FOR_GOOD = ("deaf", "gone", "idle")
 """Sins of a client: pings nobody; never reconnects; reconnects and does nothing any more."""
-LATE_S = 2.0
-ASKS_WITHIN_S = 0.5
+LATE_S = 3.0
+ASKS_WITHIN_S = 1.5
 GHOST = 1_000_000
 """Added to an operation's number, it gives one that nobody offered."""
 

@@ -61,7 +61,7 @@ async def test_no_phantoms(tmp_path: Path) -> None:
 
 async def test_available(tmp_path: Path) -> None:
     """Refusals, one of them of work that was done; honest failures; and results that come, but late."""
-    came = await in_calm(tmp_path, "refuse,deny,late,fail", settles_s=4)
+    came = await in_calm(tmp_path, "refuse,deny,late,fail", settles_s=5.5)
     came.must_name("available.failed", came.confessed("refuse", "deny", "late", "fail"))
     share = len(came.confessed("refuse", "deny", "late", "fail")) / came.verdict["operations"]["offered"]
     assert abs(came.finding("available.failed")["measured"] - share) < 1e-6

@@ -15,6 +15,12 @@ from harness.history.rows import OpId, Step, find_markers, marker, new_nonce
 def test_the_slots_are_of_the_sizes_that_keep_them_in_one_page() -> None:
     assert (rows.HEADER.size, rows.ROW.size, rows.SIGHT.size) == (64, 64, 32)
     assert struct.calcsize("<qqq") == rows.ROW_END_AT + 8
+    assert rows.ROW_BEGUN.size == rows.ROW.size
+    assert rows.ROW_BEGUN.pack(1, 2, 3, 4, 5, 6) == rows.ROW.pack(1, 2, 0, 0, 0, 3, 4, 0, 0, 5, 0, 0, 0, 6)
+    assert (
+        rows.ROW_END.pack(3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+        == rows.ROW.pack(0, 0, 3, 4, 5, 6, 7, 8, 9, 10, 0, 11, 0, 12)[rows.ROW_END_AT :]
+    )
     assert rows.ROW_END.size == rows.ROW.size - rows.ROW_END_AT
     assert (row_dtype().itemsize, sight_dtype().itemsize) == (rows.ROW.size, rows.SIGHT.size)
 

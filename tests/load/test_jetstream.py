@@ -147,7 +147,7 @@ async def test_a_broker_that_answers_nothing(server: Broker, tmp_path: Path) -> 
         await asyncio.sleep(0.5)
         server.signal(signal.SIGSTOP)
         paused_ns = time.monotonic_ns()
-        await asyncio.sleep(4)
+        await asyncio.sleep(5)
         lab.live.update()
         well = lab.live.last_second_ok(time.monotonic_ns())
         server.signal(signal.SIGCONT)
@@ -157,15 +157,10 @@ async def test_a_broker_that_answers_nothing(server: Broker, tmp_path: Path) -> 
         await lab.load.final()
         found = operations(lab)
 
-    meanwhile = [one for one in found if paused_ns < one.start_ns < back_ns - 2_100_000_000]
-    counted = Counter((one.outcome, one.error) for one in meanwhile)
-    assert counted.keys() <= {
-        (Outcome.UNKNOWN, "timeout"),
-        (Outcome.UNKNOWN, "closed"),
-        (Outcome.FAIL, "not connected"),
-    }
-    noticed_ns = min(one.start_ns for one in meanwhile if one.outcome is Outcome.FAIL)
-    assert noticed_ns - paused_ns < 4_500_000_000
+    meanwhile = [one for one in found if paused_ns < one.start_ns < back_ns]
+    at_first = {(one.outcome, one.error) for one in meanwhile if one.start_ns < paused_ns + 1_000_000_000}
+    assert at_first <= {(Outcome.UNKNOWN, "timeout"), (Outcome.UNKNOWN, "closed")}
+    assert {one.error for one in meanwhile if one.outcome is Outcome.FAIL} == {"not connected"}  # noticed by pings
     assert not well
     assert all(one.end_ns is not None for one in found)
 

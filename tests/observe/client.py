@@ -1,4 +1,4 @@
-"""A NATS client as a service has one, with quick pings. Reads where to connect to, then "close"; prints [t_ns, what]."""
+"""A NATS client as a service has one, with quick pings. Reads a URL, then "close"; prints [t_ns, what]."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import UnknownName, UsageError
 from harness.history.reader import History
 from harness.history.recorder import Recorder
 from harness.history.rows import OpId, Sighting, Step
@@ -227,4 +227,8 @@ def test_other_enumerations_are_refused(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, name="runner", nonce=NONCE)
     with pytest.raises(UsageError):
         Effects(recorder, Table(command=("list",)), {})
+    with pytest.raises(UsageError):
+        Effects(recorder, Table(url="https://127.0.0.1/{cursor}"), {})
+    with pytest.raises(UnknownName):
+        Effects(recorder, TABLE, {})
     recorder.close()

@@ -53,6 +53,11 @@ def test_what_arrived_too_late_was_not_seen(history: History) -> None:
     assert probes.seen(history, 1, ("a", "b"), "to", 0, 95 * MS) == (0, 0)
 
 
+def test_all_ways_at_once(history: History) -> None:
+    assert probes.counts(history, 1, LINK, 100 * MS, 199 * MS) == {"to": (10, 0), "from": (10, 10), "fresh": (1, 0)}
+    assert probes.counts(history, 9, LINK, 0, 300 * MS) == {}
+
+
 def test_the_round_trip_is_both_ways(history: History) -> None:
     assert probes.median_rtt_ms(history, 1, LINK, 0, 95 * MS) == (4.0, 10)
     assert probes.median_rtt_ms(history, 3, LINK, 0, 95 * MS) == (5.0, 10)

@@ -133,8 +133,25 @@ def test_two_at_once_are_told_apart() -> None:
     assert log.feed(2, failed("client", OURS)) == []
     log.feed(3, removed("downstream"))
     closed = log.feed(4, removed("upstream"))
-    assert closed == [Event("closed", CLIENT, 2, "upstream")]
+    assert closed == [Event("closed", CLIENT, 2, "upstream", None, 34374)]
     assert list(log.open) == [other]
+
+
+def test_many_that_close_at_once_with_ports_unknown() -> None:
+    """Each warning comes before its own direction's removal; beyond that their lines are mixed."""
+    clients = [f"127.0.0.1:{47600 + n}" for n in range(3)]
+    for order in permutations(range(3)):
+        log = ProxyLog(PORT)
+        for client in clients:
+            log.feed(1, {**ACCEPTED, "client": client})
+        lines = [removed("upstream", clients[order[0]])]
+        for n in order:
+            socket = f"127.0.0.1:{34370 + n}->127.0.0.1:28476"
+            lines.append({"message": "Source terminated", "error": f"writeto tcp {socket}: read tcp {socket}: {OURS}"})
+        lines += [removed("downstream", clients[n]) for n in reversed(order)]
+        lines += [removed("upstream", clients[n]) for n in order[1:]]
+        events = [event for at, line in enumerate(lines, start=10) for event in log.feed(at, line)]
+        assert {(event.client, event.by) for event in events} == {(client, "client") for client in clients}
 
 
 def test_lines_that_tell_nothing() -> None:

@@ -140,6 +140,16 @@ async def test_a_final_read_of_a_dead_broker_is_not_complete(tmp_path: Path) -> 
         assert {line["complete"] for line in opened.lines("read")} == {False}
 
 
+async def test_a_system_without_taps_has_no_such_source(tmp_path: Path) -> None:
+    """An empty source that was read completely would be evidence of nothing."""
+    async with lab(tmp_path) as opened:
+        source = Taps(opened.recorder, "127.0.0.1", port(opened), {}, [])
+        opened.watch(source)
+        await source.wait_subscribed(within_s=5)
+        await source.final()
+        assert not opened.lines("read", "gap")
+
+
 def test_what_a_system_asks_for() -> None:
     telhawk = load_system("telhawk")
     found = taps.subscriptions(telhawk)

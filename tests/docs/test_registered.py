@@ -1,0 +1,187 @@
+"""What is registered is documented, and numbers in the documents are the code's own."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from harness import cli, marks, plan
+from harness.faults import load_all
+from harness.faults._base import EFFECT_WITHIN_S, HEALED_WITHIN_S
+from harness.faults._evidence import LEAST_RECORDS
+from harness.faults.kill import READY_WITHIN_S, WORKERS_LATER_S
+from harness.faults.latency import SHARE_SEEN
+from harness.guarantees import REGISTRY, clause_names
+from harness.guarantees._base import AROUND_NS, LATE_SHARE, LEAST_OFFERED, LEAST_OPERATIONS, NS
+from harness.guarantees.no_loss import LEAST_IN_HAND
+from harness.guarantees.reconnects import LIVED_NS, UNTOLD
+from harness.history._columns import OPERATIONS, SIGHTINGS
+from harness.history.clock import STEP_TOLERATED_NS
+from harness.history.lines import KINDS
+from harness.history.rows import Outcome, Step
+from harness.observe._base import FRESH_ADDRESS, PROBE_ADDRESS
+from harness.observe.noise import LATE_MS
+from harness.observe.probing import FRESH_EVERY_S, RECORDS_EVERY_S, REQUESTS_EVERY_S
+from harness.run import IN_HAND_WITHIN_S, Run
+from harness.run.waiting import LONGER_S
+from harness.runtime.proxy import DEADLINE_S
+from harness.system import _tables as tables
+from harness.system.loader import load_system, ready_systems
+from harness.system.model import SystemFile
+from harness.system.placeholders import OWN_WORDS, WORK_WORDS
+from harness.verdict import Doubt
+
+from .pages import DOCS, ROOT, documented, read, rows, section, stock_scenarios
+
+IN_WORDS = {10: "ten", 11: "eleven", 12: "twelve"}
+
+
+def test_faults() -> None:
+    for kind, fault in load_all().items():
+        documented(read("faults.md"), [kind], "faults.md")
+        parameters = [name for name in inspect.signature(fault).parameters if name != "stage"]
+        call = re.search(rf"`run\.faults\.{kind}\((.*?)\)`", section(DOCS / "faults.md", kind))
+        assert call is not None, f"faults.md shows no call of {kind}"
+        assert [word.split("=")[0] for word in call[1].split(", ")] == parameters
+
+
+def test_guarantees() -> None:
+    page = DOCS / "guarantees.md"
+    for name, guarantee in REGISTRY.items():
+        documented(section(page, name), [clause.name for clause in guarantee.clauses], f"guarantees.md, {name}")
+    reasons = rows(section(page, "Why a finding is inconclusive"))
+    assert list(reasons) == [str(doubt) for doubt in Doubt]
+    assert f"[{IN_WORDS[len(Doubt)]} words]" in read("guide.md")
+    documented(section(page, "reconnects"), UNTOLD, "guarantees.md, reconnects")
+
+
+def test_changes() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    documented(changes, {*load_all(), *clause_names(), *ready_systems(), *tables.KINDS}, "CHANGELOG.md")
+    documented(changes, cli.main.commands.keys() - {"run"}, "CHANGELOG.md")
+
+
+def test_history() -> None:
+    page = DOCS / "history.md"
+    assert sorted(rows(section(page, "Lines"))) == sorted(KINDS)
+    documented(section(page, "Operations"), [*OPERATIONS, *Outcome], "history.md, operations")
+    documented(section(page, "Sightings"), [*SIGHTINGS, *Step], "history.md, sightings")
+
+
+def test_commands_and_options() -> None:
+    page = DOCS / "guide.md"
+    listed = section(page, "9. All commands")
+    documented(listed, [f"nats-harness {name}" for name in cli.main.commands], "guide.md")
+    options = {option for name in ("run", "list") for given in cli.main.commands[name].params for option in given.opts}
+    documented(listed, options, "guide.md")
+    documented(section(page, "8. In pytest"), [f"--nats-{name}" for name in marks.SETTINGS], "guide.md")
+
+
+def test_what_a_scenario_holds() -> None:
+    held = section(DOCS / "guide.md", "What a scenario holds")
+    public = [name for name in vars(Run) if not name.startswith("_") and name != "drive"]
+    assert [name for name in public if f"`run.{name}" not in held] == []
+    documented(held, ["@calm", "@needs", "@started_with", *REGISTRY, *plan.NEEDS], "guide.md")
+    documented(held, ["run.faults.KIND"], "guide.md")
+
+
+# The tables of the system file, by the heading under which their keys are.
+TABLES: Mapping[str, tuple[type[BaseModel], ...]] = {
+    "`[system]`": (tables.SystemTable,),
+    "`[broker]`": (tables.Broker, tables.Connect),
+    "`[streams.NAME]`": (tables.Stream,),
+    "`[services.NAME]`": (tables.Service, tables.Output, tables.Stop),
+    "`[[prepare]]`": (tables.Prepare, tables.Request),
+    "`[workloads.NAME]`": (tables.HttpAsync, tables.JetStream, tables.Effects, tables.Dead, tables.Tap),
+    'kind = "http-async"': (tables.Submit, tables.Poll),
+    'kind = "jetstream"': (tables.Publish,),
+    "`[promises]`": (tables.Promises,),
+    "`[hardening]`": (tables.Hardening,),
+    "`[states.NAME]`": (tables.State,),
+}
+BY_WORDS = ("", "none", "required", "one required", "the promise")
+"""What stands for a default that is no plain value."""
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_system_file_keys_and_defaults(heading: str) -> None:
+    text = section(DOCS / "system-file.md", heading)
+    told = rows(text)
+    for model in TABLES[heading]:
+        keys = {field.alias or name: field for name, field in model.model_fields.items()}
+        if model is tables.Effects:  # the other two ways are in the list of what is not there yet
+            keys = {key: field for key, field in keys.items() if key not in ("command", "stream")}
+        documented(text, keys, f"system-file.md, {heading}")
+        for key, field in keys.items():
+            default = told[key][0].strip("`") if key in told else ""
+            if default not in BY_WORDS:
+                shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default).lower()
+                assert default == shown, f"{key}: {default}, and it is {shown}"
+            elif default == "none":
+                assert field.default is None or not field.default, key
+
+
+def test_system_file_tables_and_words() -> None:
+    page = DOCS / "system-file.md"
+    inside = {name for name, field in SystemFile.model_fields.items() if _is_table(field.annotation)}
+    assert {re.sub(r"\W|NAME", "", heading) for heading in TABLES} >= inside
+    words = [f"{{{word}}}" for word in OWN_WORDS | WORK_WORDS | {"env:NAME", "name.url"}]
+    documented(section(page, "Placeholders and links"), words, "system-file.md")
+    documented(section(page, "Not there yet"), tables.KINDS_LATER, "system-file.md, not there yet")
+    documented(read("system-file.md"), [*ready_systems(), *tables.KINDS], "system-file.md")
+
+
+def _is_table(annotation: object) -> bool:
+    if isinstance(annotation, type):
+        return issubclass(annotation, BaseModel)
+    return any(map(_is_table, get_args(annotation)))
+
+
+def test_stock_scenarios_have_a_row_each() -> None:
+    text = (ROOT / "scenarios" / "README.md").read_text("utf-8").split("| need |")[0]
+    told, exposes = rows(text), load_system("telhawk").states["documented"].exposes
+    assert sorted(told) == sorted(stock_scenarios())
+    for name, needs in stock_scenarios().items():
+        assert told[name][1] == ", ".join(needs), name
+        for weakness, clause in exposes.get(name, {}).items():
+            assert re.search(rf"\b{weakness}\b.* by `{clause}`", told[name][-1]), f"{name}: {weakness}"
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert [name for name in stock_scenarios() if name.replace("_", " ") not in changes] == []
+
+
+NUMBERS = {
+    "faults.md": [
+        f"It may take {EFFECT_WITHIN_S:g} s",
+        f"every {RECORDS_EVERY_S * 1000:g} ms each way",
+        f"every {REQUESTS_EVERY_S * 1000:g} ms (`round`)",
+        f"every {FRESH_EVERY_S * 1000:g} ms (`fresh`)",
+        f"It comes from {PROBE_ADDRESS}, with fresh connections from {FRESH_ADDRESS}",
+        f"within {HEALED_WITHIN_S:g} s",
+        f"({READY_WITHIN_S:g} s at most)",
+        f"the workers' {WORKERS_LATER_S:g} s later",
+        f"at least {LEAST_RECORDS} records",
+        f"at least {SHARE_SEEN:g} of what was asked",
+        f"a deadline of {DEADLINE_S:g} s",
+    ],
+    "guarantees.md": [
+        f"{AROUND_NS // NS} s before the first effect",
+        f"fewer than {LEAST_IN_HAND} operations",
+        f"fewer than {LEAST_OPERATIONS} operations",
+        f"lived {LIVED_NS // 10**6} ms",
+        f"under {LEAST_OFFERED:.0%}".replace("%", " %"),
+        f"more than {STEP_TOLERATED_NS // 10**6} ms",
+        f"more than {LATE_MS:g} ms late for more than {LATE_SHARE:.0%}".replace("%", " %"),
+    ],
+    "guide.md": [f"at most {LONGER_S:g} s longer", f"at most {IN_HAND_WITHIN_S:g} s"],
+}
+
+
+@pytest.mark.parametrize("page", NUMBERS)
+def test_numbers_are_the_codes_own(page: str) -> None:
+    text = read(page)
+    assert [phrase for phrase in NUMBERS[page] if phrase not in text] == []
