@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from harness import plan
-from harness.errors import EXIT_USAGE, HarnessError, UnknownName, UsageError
+from harness.errors import EXIT_USAGE, UnknownName, UsageError
 from harness.marks import RUN_FOLDER, SEED
 from harness.plugin import session_of
 from harness.report import terminal
@@ -30,7 +30,6 @@ from harness.verdict import worst_exit
 
 JSON = dict[str, Any]
 INTERRUPTED = 130
-PACKAGE = Path(__file__).parent
 NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", None))
 """What a night judges: each system and its states."""
 
@@ -48,14 +47,6 @@ class Asked:
     jobs: int | None = None
     seed: int | None = None
     nodeid: str | None = None
-
-
-def scenarios_folder() -> Path:
-    """The stock scenarios: beside the package in a checkout, inside it in an installed wheel."""
-    for folder in (PACKAGE.parent / "scenarios", PACKAGE / "stock_scenarios"):
-        if folder.is_dir():
-            return folder
-    raise HarnessError("the stock scenarios are not installed", where=str(PACKAGE), fix="name yours with --scenarios")
 
 
 def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | None, int]:
@@ -87,9 +78,10 @@ def _prepare(asked: Asked) -> None:
 
 
 def _arguments(asked: Asked, reports: Path) -> list[str]:
-    folder = (asked.scenarios or scenarios_folder()).absolute()
+    folder = (asked.scenarios or plan.scenarios_folder()).absolute()
     root = folder if folder.is_dir() else folder.parent
-    jobs = asked.jobs or min(2, os.cpu_count() or 1)
+    fixed = any(service.fixed for service in load_system(asked.system).services.values())
+    jobs = 1 if fixed else asked.jobs or min(2, os.cpu_count() or 1)
     chosen = [
         *("--nats-system", asked.system),
         *(("--nats-states", asked.states) if asked.states else ()),
@@ -145,7 +137,7 @@ def planned(asked: Asked) -> JSON:
             [*_arguments(replace(asked, jobs=1), Path("reports")), "--collect-only"], plugins=[collected]
         )
     if code == pytest.ExitCode.USAGE_ERROR:
-        raise UsageError(output.getvalue().strip().removeprefix("ERROR: "))
+        raise UsageError(output.getvalue().rpartition("ERROR: ")[2].strip())
     if collected.plan is None or (not collected.plan["planned"] and asked.keyword):
         known = planned(replace(asked, keyword=None))["planned"] if asked.keyword else []
         raise UnknownName(asked.keyword or "", {entry["scenario"] for entry in known}, kind="scenario", where="-k")
@@ -243,7 +235,7 @@ def _differences(versions: dict[str, str]) -> Iterator[str]:
 def nightly(reports: Path, jobs: int | None) -> int:
     """Judges each system of the night; writes nightly.json; the worst exit."""
     runs: list[tuple[str, str, int]] = []
-    root = PACKAGE.parent
+    root = plan.PACKAGE.parent
     for system, states in NIGHT:
         path = str(root / system) if system.endswith(".toml") else system
         if system.endswith(".toml") and not Path(path).exists():

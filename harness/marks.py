@@ -1,7 +1,7 @@
 """What a scenario says of itself, read at collection, which starts nothing. They are pytest marks.
 
 `@calm`: no fault is part of it. `@needs("worker", "effects")`: what the system must have, or the plan skips it with the
-reason. `@started_with(replicas={"worker": 1}, without=("broker",))`: what is started otherwise than the file says.
+reason. `@started_with(workers=1)`: so many replicas of each worker, whatever the file says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ started_with = pytest.mark.nats_started_with
 DOCUMENTATION = (
     "nats_calm: a scenario without a fault",
     "nats_needs(*what): what of broker, entry, worker, dependency, effects the scenario cannot do without",
-    "nats_started_with(replicas, without): what is started otherwise than the system file says",
+    "nats_started_with(workers): how many replicas of each worker are started, whatever the system file says",
 )
 
 RUN_FOLDER = "NATS_HARNESS_RUN_FOLDER"

@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UnknownName, UsageError
+from harness.errors import HarnessError, UnknownName, UsageError
 from harness.system.model import State, SystemFile
 from harness.verdict import Verdict, exit_code, merge, worst_exit
 
 SCHEMA = 1
 NEEDS = ("broker", "entry", "worker", "dependency", "effects")
 JSON = dict[str, Any]
+PACKAGE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,19 @@ def check_exposes(states: Mapping[str, State], scenarios: Iterable[str], *, wher
                 raise UnknownName(scenario, known, kind="scenario", where=f"{where}: states.{name}.exposes")
 
 
+def scenarios_folder() -> Path:
+    """The stock scenarios: beside the package in a checkout, inside it in an installed wheel."""
+    for folder in (PACKAGE.parent / "scenarios", PACKAGE / "stock_scenarios"):
+        if folder.is_dir():
+            return folder
+    raise HarnessError("the stock scenarios are not installed", where=str(PACKAGE), fix="name yours with --scenarios")
+
+
 def new_run(reports: Path) -> Path:
-    """Makes the folder of a new run and points `latest` at it."""
+    """Makes the folder of a new run."""
     now = datetime.now(UTC)
     folder = reports / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     (folder / "scenarios").mkdir(parents=True)
-    link = reports / f".latest-{folder.name}"
-    link.symlink_to(folder.name)
-    link.replace(reports / "latest")
     return folder
 
 
@@ -135,9 +141,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
-    """Writes plan.json; a parallel worker that finds it there leaves it, for each would write the same."""
+    """Writes plan.json and points `latest` at the run; parallel workers would each write the same."""
     if not (folder / "plan.json").exists():
         write_json(folder / "plan.json", asdict(plan))
+        link = folder.with_name(f".latest-{folder.name}-{os.getpid()}")
+        link.symlink_to(folder.name)
+        link.replace(folder.with_name("latest"))
 
 
 def read_plan(folder: Path) -> Plan:
@@ -203,7 +212,7 @@ def _reasons(scenarios: Sequence[JSON], missing: Sequence[str]) -> list[str]:
     elif not reasons:
         faults = [fault for found in scenarios for fault in found["faults"]]
         bit = sum(fault["bit"] for fault in faults)
-        reasons.append(f"all {len(scenarios)} scenarios are as expected; {bit} of {len(faults)} faults bit")
+        reasons.append(f"every scenario that was judged is as expected; {bit} of {len(faults)} faults bit")
     return reasons
 
 

@@ -98,20 +98,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("nats_state", list(session.states) if session else ["no system"], indirect=True)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Takes out what a state does not run, and marks what the system cannot."""
-    scenarios = [item for item in items if _uses_run(item)]
-    session = session_of(config) if scenarios else None
-    if session is None:
-        return
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Checks names before anything is deselected; then takes out what a state does not run, or the system cannot."""
+    before = [item for item in items if _uses_run(item)]
+    session = session_of(config) if before else None
     try:
-        leave = session.sort(scenarios, whole=all(Path(arg).is_dir() for arg in config.args))
+        if session is not None and _are_stock(config):
+            session.check_names(before)
+        yield
+        leave = session.sort([item for item in items if _uses_run(item)]) if session is not None else []
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
     if leave:
         config.hook.pytest_deselected(items=leave)
         items[:] = [item for item in items if item not in leave]
+
+
+def _are_stock(config: pytest.Config) -> bool:
+    """Were all stock scenarios collected, so that an unknown name in `exposes` is a mistake?"""
+    from harness.plan import scenarios_folder
+
+    return [Path(arg).resolve() for arg in config.args] == [scenarios_folder().resolve()]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -142,8 +150,13 @@ def run(request: pytest.FixtureRequest, nats_state: str) -> Iterator[Run]:
         pytest.fail(str(error), pytrace=False)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Names the run's folder before parallel workers start, so that all write into one."""
+    plugins = session.config.pluginmanager
+    if plugins.has_plugin("terminaldistreporter") and session.config.getoption("nats_quiet"):
+        plugins.getplugin("dsession").terminal = None  # pytest-xdist's own lines about its workers
+        plugins.unregister(name="terminaldistreporter")
     if not hasattr(session.config, "workerinput") and getattr(session.config.option, "numprocesses", None):
         opened = session_of(session.config)
         if opened is not None:
@@ -181,7 +194,9 @@ class _Progress:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A scenario starts."""
-        self._say(f"... {nodeid.rpartition('::')[2].removeprefix('test_')}")
+        session = session_of(self._config)
+        if session is not None and session.plans(nodeid):
+            self._say(f"... {nodeid.rpartition('::')[2].removeprefix('test_')}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A scenario is done; where it left no verdict, what it ended with."""

@@ -80,14 +80,12 @@ class Session:
             self._folder = Path(named) if named else plan.new_run(self.reports)
         return self._folder
 
-    def sort(self, items: Sequence[pytest.Function], *, whole: bool) -> list[pytest.Function]:
-        """Looks at each collected scenario and state; returns those that this state does not run.
+    def check_names(self, items: Sequence[pytest.Function]) -> None:
+        """Raises UnknownName where the system file's `exposes` names none of these scenarios, which are all."""
+        plan.check_exposes(self.system.states, {_name(item) for item in items}, where=str(self.system.path))
 
-        `whole`: all scenarios were collected, so that an unknown name in `exposes` is a mistake.
-        """
-        if whole:
-            names = {_name(item) for item in items}
-            plan.check_exposes(self.system.states, names, where=str(self.system.path))
+    def sort(self, items: Sequence[pytest.Function]) -> list[pytest.Function]:
+        """Looks at each selected scenario and state; returns those that this state does not run."""
         leave = []
         for item in items:
             state = self.states[_state(item)]
@@ -161,7 +159,7 @@ class Session:
                 seed=self.seed,
                 folder=self.folder() / "scenarios" / planned.folder,
                 repro=f"nats-harness replay {self._shown(self.folder())} '{planned.id}'",
-                started_with=dict(mark.kwargs) if mark else {},
+                replicas=dict.fromkeys(self.system.workers(), mark.kwargs["workers"]) if mark else {},
             )
         )
 
@@ -198,6 +196,10 @@ class Session:
         if path is None or not path.exists():
             return []
         return terminal.scenario_lines(json.loads(path.read_text("utf-8")), look)
+
+    def plans(self, nodeid: str) -> bool:
+        """Whether the plan has this test."""
+        return nodeid in self._entries()
 
     def _entries(self) -> Mapping[str, Planned]:
         if not self._planned and (self.folder() / "plan.json").exists():

@@ -138,6 +138,8 @@ class Fault(ABC):
 async def applied(fault: Fault, number: int) -> AsyncIterator[None]:
     """The life of a fault around the body of an `async with`: healed on every way out."""
     fault.id = number
+    for key in fault.links:
+        fault.link(*key)  # raises where there is none, before anything is made
     stage, recorder = fault.stage, fault.stage.recorder
     for link in fault.probed:
         await stage.probe.watch(number, link)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.errors import HarnessError
 from harness.faults._base import Fault, LinkKey, node_links
 from harness.faults._evidence import crossed, silenced
 from harness.history.reader import FaultSpan, History
@@ -33,6 +34,11 @@ class Pause(Fault):
     def links(self) -> Sequence[LinkKey]:
         """Every link that leads to the node, the entry's first."""
         keys = node_links(self.stage.runtime, self.node)
+        if not keys:
+            raise HarnessError(
+                f"no link leads to {self.node.name}, so nothing could show that a pause of it bit",
+                fix="pause a node that others call, or cut the link from this one",
+            )
         return sorted(keys, key=lambda key: key[0] != self.stage.entry)
 
     async def inject(self) -> int:

@@ -145,7 +145,7 @@ def tainted(history: History, finding: Finding, clause: Clause, *, refs_twice: S
     if errors:  # before all else: it is what people must see
         sentence = f"{Doubt.HARNESS_ERROR}: {errors[0].get('detail', '')}"
         return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=sentence)
-    if finding.verdict is Verdict.INCONCLUSIVE or (finding.bound is None and not finding.ops):
+    if finding.verdict is Verdict.INCONCLUSIVE or finding.bound is None:
         return finding
     if refs_twice and not clause.timing:
         sentence = f"{Doubt.IDS_UNCLEAR}: the ref {refs_twice[0]!r} was given twice"

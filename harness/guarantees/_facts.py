@@ -23,11 +23,14 @@ def rules(history: History) -> Rules:
     workloads, promises = history.meta["workloads"], history.meta["promises"]
     reads = {line["source"]: line["t_ns"] for line in history.lines("read") if line["complete"]}
     risk = risk_window(history)
+    settles_ns = int(promise(history, "settles_s") * NS)
+    # A stream holds what it holds: what a complete read did not find needs no more time to settle.
+    stream_ns = reads["stream"] + settles_ns if "stream" in reads else None
     return Rules(
-        settles_ns=int(promise(history, "settles_s") * NS),
+        settles_ns=settles_ns,
         healed_ns=healed_ns(history),
         polled=[name for name, workload in workloads.items() if workload["polled"]],
-        read={name: reads.get("stream") for name, workload in workloads.items() if not workload["polled"]},
+        read={name: stream_ns for name, workload in workloads.items() if not workload["polled"]},
         least=promises["effects_least"],
         most=promises["effects_most"],
         window=(risk.from_ns, risk.to_ns),

@@ -50,7 +50,7 @@ class NoLoss(Guarantee):
             sentence = f"{too_little[0]['node']} had {too_little[0]['count']} operations in hand"
             return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.accepted)]
         if found.undetermined.total:
-            sentence = f"{found.undetermined.total} accepted operations are open, and their last poll was not answered"
+            sentence = f"{found.undetermined.total} accepted are open, and no last poll or read tells of them"
             shown = names(history, found.undetermined.first)
             return [inconclusive(self.name, Doubt.GAP, sentence, unit=unit, counted=found.accepted, ops=shown)]
         if found.in_window < LEAST_OPERATIONS:

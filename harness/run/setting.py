@@ -7,7 +7,6 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.system.model import SystemFile
 
@@ -19,7 +18,7 @@ class Setting:
     """Everything that a Run needs to know before it starts anything.
 
     `hardening` is the spec of the state ("all", "none", "a,b"), None where the system has no measures. `folder` is the
-    scenario's own: nothing else is written.
+    scenario's own: nothing else is written. `replicas` are other numbers of replicas than the file's.
     """
 
     system: SystemFile
@@ -35,7 +34,7 @@ class Setting:
     seed: int
     folder: Path
     repro: str
-    started_with: Mapping[str, Any] = field(default_factory=dict)
+    replicas: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def nonce(self) -> str:

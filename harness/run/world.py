@@ -138,8 +138,7 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         recorder=recorder,
         hardening=resolve_hardening(system, setting.hardening) if setting.hardening else None,
         values=environment,
-        without=frozenset(setting.started_with.get("without", ())),
-        replicas=setting.started_with.get("replicas", {}),
+        replicas=setting.replicas,
         run=setting.run,
     )
     history = setting.folder / "history"
