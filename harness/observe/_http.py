@@ -22,7 +22,14 @@ class Answer(NamedTuple):
 
 
 async def get(url: str, *, within_s: float, headers: dict[str, str] | None = None) -> Answer:
-    """The whole answer to one GET on a connection of its own; a redirect is an answer like any other.
+    """The whole answer to one GET; see `ask`."""
+    return await ask("GET", url, within_s=within_s, headers=headers)
+
+
+async def ask(
+    method: str, url: str, *, within_s: float, headers: dict[str, str] | None = None, body: bytes = b""
+) -> Answer:
+    """The whole answer to one request on a connection of its own; a redirect is an answer like any other.
 
     Raises OSError: refused, closed half-way, no HTTP, or (TimeoutError) not all of it `within_s`.
     Raises UsageError for a URL that is not http://host[:port]/...
@@ -31,7 +38,7 @@ async def get(url: str, *, within_s: float, headers: dict[str, str] | None = Non
     async with asyncio.timeout(within_s):
         reader, writer = await asyncio.open_connection(host, port)
         try:
-            writer.write(request(host, port, target, headers, close=True))
+            writer.write(request(host, port, target, headers, close=True, method=method, body=body))
             return await read_answer(reader)
         finally:
             writer.transport.abort()
@@ -46,13 +53,24 @@ def split(url: str) -> tuple[str, int, str]:
     return parts.hostname, parts.port or 80, target
 
 
-def request(host: str, port: int, target: str, headers: dict[str, str] | None = None, *, close: bool = False) -> bytes:
-    """The bytes of a GET."""
+def request(
+    host: str,
+    port: int,
+    target: str,
+    headers: dict[str, str] | None = None,
+    *,
+    close: bool = False,
+    method: str = "GET",
+    body: bytes = b"",
+) -> bytes:
+    """The bytes of a request."""
     fields = {"Host": f"{host}:{port}", "User-Agent": "nats-harness", "Accept": "*/*", **(headers or {})}
+    if body or method in ("POST", "PUT", "PATCH"):
+        fields["Content-Length"] = str(len(body))
     if close:
         fields["Connection"] = "close"
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode()
+    return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:

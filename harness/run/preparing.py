@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.observe import _http
 from harness.observe._base import as_text, first, json_path
 from harness.system.model import Prepare, SystemFile
 from harness.system.placeholders import render, render_tree
@@ -52,21 +54,18 @@ async def prepare(system: SystemFile, direct: Mapping[str, str]) -> dict[str, st
 
 
 async def _answer(entry: Prepare, values: Mapping[str, str], where: str) -> object:
-    import aiohttp
-
     request = entry.request
-    url, body = render(request.url, values), render_tree(request.body, values)
+    url = render(request.url, values)
     headers = {name: render(text, values) for name, text in request.headers.items()}
-    timeout = aiohttp.ClientTimeout(total=PREPARE_WITHIN_S)
+    body = b""
+    if request.body is not None:
+        headers.setdefault("Content-Type", "application/json")
+        body = json.dumps(render_tree(request.body, values)).encode()
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(request.method, url, json=body, headers=headers, allow_redirects=False) as answer,
-        ):
-            if answer.status >= 300:
-                raise HarnessError(
-                    f"{request.method} {url} answered {answer.status}: {await answer.text():.200}", where=where
-                )
-            return await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        answer = await _http.ask(request.method, url, within_s=PREPARE_WITHIN_S, headers=headers, body=body)
+        if answer.status >= 300:
+            said = f"{answer.status}: {answer.body[:200].decode(errors='replace')}"
+            raise HarnessError(f"{request.method} {url} answered {said}", where=where)
+        return json.loads(answer.body)
+    except (OSError, ValueError) as error:
         raise HarnessError(f"{request.method} {url} failed: {error!r}", where=where) from error

@@ -199,6 +199,28 @@ def test_a_writer_that_died_makes_all_inconclusive() -> None:
     assert {finding.reason.partition(":")[0] for finding in findings.values()} == {"history incomplete"}
 
 
+@pytest.mark.parametrize("doubt", Doubt)
+def test_what_is_measured_and_not_judged_is_in_doubt_where_the_harness_failed_alone(doubt: Doubt) -> None:
+    with story() as told:
+        kept(told)
+        told.expect("available")
+        told.trouble(doubt)
+        finding = told.judged()["available.failed"]
+    assert (finding.bound, finding.measured) == (None, 0.0)
+    assert finding.verdict is (Verdict.INCONCLUSIVE if doubt is Doubt.HARNESS_ERROR else Verdict.HOLDS)
+
+
+def test_a_failure_of_the_harness_is_what_every_finding_tells_first() -> None:
+    """Also one that would be inconclusive for a reason of its own."""
+    with story() as told:
+        told.fault(HIT, HEALED, bit=False)
+        ask_all(told)
+        told.trouble(Doubt.BYPASS)
+        told.trouble(Doubt.HARNESS_ERROR)
+        findings = told.judged()
+    assert {finding.reason for finding in findings.values()} == {"harness error: as the story has it"}
+
+
 def test_a_gap_tells_how_long_it_was() -> None:
     with story() as told:
         kept(told)

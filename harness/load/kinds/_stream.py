@@ -1,8 +1,8 @@
 """The final read of a stream: every message that it holds, in order, straight from the broker.
 
 Each sequence is asked for by itself, many at once. That needs no consumer, so it acknowledges and removes nothing under
-any retention, stops at no limit of pending acknowledgements, and knows of each sequence whether it was answered: 17,000
-messages a second on the bench's two cores.
+any retention, stops at no limit of pending acknowledgements, and knows of each sequence whether it was answered. It
+reads and records 11,000 messages a second on the bench's two cores.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Reading:
         if not message.data:
             self._error = "no responders"
             return
-        answer: dict[str, Any] = json.loads(message.data)
+        answer: dict[str, Any] = json.loads(message.data.decode())
         error = answer.get("error")
         if error is None:
             self._seen(seq, answer["message"])
