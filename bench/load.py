@@ -20,6 +20,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.figures import Figure, middle
+
 IN_FLIGHT = 64
 WARM_UP_S = 0.5
 NONCE = "be7chma2"
@@ -72,14 +74,23 @@ def start_s() -> float:
     return round(asyncio.run(measure()), 2)
 
 
-def figures(*, rounds: int = 5) -> dict[str, Any]:
-    """All of them."""
-    return {
-        "publish_rates": publish_rates(rounds=rounds),
-        "jetstream_slip_ms": [jetstream_slip() for _ in range(rounds)],
-        "http_slip_ms": [http_slip() for _ in range(rounds)],
-        "start_s": start_s(),
+def figures(*, rounds: int = 5) -> list[Figure]:
+    """All of them, medians of so many rounds."""
+    rates = publish_rates(rounds=rounds)
+    slips = {
+        "2,000 publishes/s": [jetstream_slip() for _ in range(rounds)],
+        "300 HTTP operations/s": [http_slip() for _ in range(rounds)],
     }
+    return [
+        Figure("publishes under Locust, of bare js.publish", rates["share_of_bare"], "ratio", "at least", 0.7),
+        Figure("  of bare js.publish_async", rates["share_of_bare_async"], "ratio"),
+        Figure("  publishes a second under Locust", rates["median_per_s"]["load"], "1/s"),
+        *(
+            Figure(f"arrivals' slip at {what}, p99", middle([one["p99"] for one in found], 2), "ms", "at most", 5.0)
+            for what, found in slips.items()
+        ),
+        Figure("the load's process until it can be told what to offer", start_s(), "s"),
+    ]
 
 
 async def _load_rate(url: str, seconds: float) -> list[float]:
@@ -282,7 +293,11 @@ def main(arguments: list[str]) -> None:
         case ["stub"]:
             asyncio.run(stub())
         case _:
-            print(json.dumps(figures(rounds=int(arguments[0]) if arguments else 5), indent=1))
+            print(
+                json.dumps(
+                    [figure.as_json() for figure in figures(rounds=int(arguments[0]) if arguments else 5)], indent=1
+                )
+            )
 
 
 if __name__ == "__main__":
