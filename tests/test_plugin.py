@@ -34,9 +34,10 @@ def _suite(folder: Path, text: str, ini: str = "") -> None:
     (folder / "pytest.ini").write_text(f"[pytest]\n{ini}")
 
 
-@pytest.mark.parametrize(
-    "mode", [("-p", "no:asyncio"), ("-o", "asyncio_mode=strict"), ("-o", "asyncio_mode=auto")], ids=["none", "strict", "auto"]
-)
+MODES = {"none": ("-p", "no:asyncio"), "strict": ("-o", "asyncio_mode=strict"), "auto": ("-o", "asyncio_mode=auto")}
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_every_asyncio_mode(mode: tuple[str, str], tmp_path: Path) -> None:
     """A team's own test with our fixture runs, whatever runs its other async tests."""
     _suite(tmp_path, SUITE, "nats_system = bare\n")
