@@ -72,7 +72,7 @@ def _chosen(function: Callable[P, int]) -> Callable[P, int]:
 @main.command()
 @_chosen
 @click.option(
-    "-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side [default: 2, 1 on one core]."
+    "-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side [default: one for each two cores]."
 )
 @click.option("--seed", type=click.IntRange(0), help="Seed of what is drawn by chance.")
 @json_option

@@ -14,7 +14,7 @@ async def test_worker_killed(run: Run) -> None:
     worker = run.a_worker
     async with run.load(times=1.5):
         await run.steady(2)
-        async with run.faults.latency(worker, run.dependency_of(worker), latency_ms=600, way="from"):
+        async with run.faults.latency(worker, run.dependency_of(worker), latency_ms=1000, way="from"):
             await run.in_hand(worker, 5)
             async with run.faults.kill(worker):
                 await run.steady(3)

@@ -69,10 +69,12 @@ class _Ids:
         """The index of each, and which are of operations that were offered (None: all)."""
         if not self.total:
             return np.zeros(len(n), np.int64), np.zeros(len(n), np.bool_)
-        place = np.searchsorted(self.writers, writer)
-        place[place == len(self.writers)] = 0
-        offered = (self.writers[place] == writer) & (n < self.counts[place])
-        return self.bases[place] + n, None if bool(offered.all()) else offered
+        if int(self.writers[-1]) == len(self.writers) - 1:  # as the load numbers them
+            place = np.minimum(writer, len(self.writers) - 1).astype(np.intp)
+        else:
+            place = np.minimum(np.searchsorted(self.writers, writer), len(self.writers) - 1)
+        offered = (self.writers.take(place) == writer) & (n < self.counts.take(place))
+        return self.bases.take(place) + n, None if bool(offered.all()) else offered
 
     def places(self, indices: Array) -> tuple[Array, Array]:
         """The writer and n of each index."""

@@ -6,7 +6,7 @@ its sequence. Sequences are dense, so that a sweep is two arrays with a place fo
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,13 @@ class _Part:
     highest: int
 
 
+@dataclass(slots=True)
 class _Offences:
-    """How many offend against each witness. It is known by when it began: what follows it began before it."""
+    """How many offend against one witness; it and the first of them are told by their sequences."""
 
-    def __init__(self) -> None:
-        self.counts: Counter[int] = Counter()
-        self.firsts: dict[int, int] = {}  # the lowest sequence of an offender
+    witness: int
+    first: int
+    count: int = 0
 
 
 def find_swaps(form: ColumnarForm, named: int) -> tuple[int, tuple[Swap, ...]]:
@@ -48,10 +49,10 @@ def find_swaps(form: ColumnarForm, named: int) -> tuple[int, tuple[Swap, ...]]:
         offences = _sweep(form, workload, parts)
         if offences is None:
             found = _by_sorting(form, workload)
+            total += sum(swap.offenders for swap in found)
         else:
-            found = _named(form, workload, offences, named - len(swaps))
-            total += sum(offences.counts.values()) - sum(swap.offenders for swap in found)
-        total += sum(swap.offenders for swap in found)
+            found = _named(form, workload, offences[: named - len(swaps)])
+            total += sum(one.count for one in offences)
         swaps += found[: named - len(swaps)]
     return total, tuple(swaps)
 
@@ -71,12 +72,16 @@ def _parts(form: ColumnarForm) -> dict[str, list[_Part]]:
     return found
 
 
-def _sweep(form: ColumnarForm, workload: str, parts: list[_Part]) -> _Offences | None:
-    """Sweeps all windows; None where sequences are sparse, or one was given twice (then only sorting tells)."""
+def _sweep(form: ColumnarForm, workload: str, parts: list[_Part]) -> list[_Offences] | None:
+    """Sweeps all windows; None where sequences are sparse, or one was given twice (then only sorting tells).
+
+    The offences are by when their witnesses began, which tells witnesses apart: what follows one began before it.
+    """
     lowest, highest = min(part.lowest for part in parts), max(part.highest for part in parts)
     if highest - lowest >= _SPARSE * (sum(part.count for part in parts) + 1000):
         return None
-    offences, latest = _Offences(), -1
+    offences: dict[int, _Offences] = {}
+    latest, latest_seq = -1, 0
     starts, ends = np.empty(_WINDOW, np.int64), np.empty(_WINDOW, np.int64)
     query = (
         f"SELECT seq, start_ns, end_ns FROM $ WHERE {_ACKNOWLEDGED} AND workload = ?"
@@ -97,34 +102,28 @@ def _sweep(form: ColumnarForm, workload: str, parts: list[_Part]) -> _Offences |
             return None
         starts[0] = max(int(starts[0]), latest)
         np.maximum.accumulate(starts, out=starts)
-        latest = int(starts[-1])
         offenders = np.flatnonzero(ends < starts)
         witnessed, first, counts = np.unique(starts[offenders], return_index=True, return_counts=True)
-        for start, seq, times in zip(
-            witnessed.tolist(), (low + offenders[first]).tolist(), counts.tolist(), strict=True
-        ):
-            offences.counts[start] += times
-            offences.firsts.setdefault(start, seq)
-    return offences
+        for start, place, times in zip(witnessed.tolist(), offenders[first].tolist(), counts.tolist(), strict=True):
+            witness = latest_seq if start == latest else low + int(np.searchsorted(starts, start))
+            offences.setdefault(start, _Offences(witness, low + place)).count += times
+        if int(starts[-1]) > latest:
+            latest = int(starts[-1])
+            latest_seq = low + int(np.searchsorted(starts, latest))
+    return list(offences.values())
 
 
-def _named(form: ColumnarForm, workload: str, offences: _Offences, most: int) -> list[Swap]:
-    """The swaps whose witnesses began first, with the names of these and of their first offenders."""
-    starts = sorted(offences.counts)[:most]
-    if not starts:
+def _named(form: ColumnarForm, workload: str, offences: list[_Offences]) -> list[Swap]:
+    """The swaps, with the ids of their sequences."""
+    wanted = sorted({seq for one in offences for seq in (one.witness, one.first)})
+    if not wanted:
         return []
     query = (
-        "SELECT {by}, arg_min({key}, (seq, writer, n)) FROM operations"
-        " WHERE {acknowledged} AND workload = ? AND {by} IN (SELECT unnest(?::UBIGINT[])) GROUP BY ALL"
+        "SELECT seq, writer, n FROM (FROM operations WHERE seq IN (SELECT unnest(?::UBIGINT[])))"
+        f" WHERE {_ACKNOWLEDGED} AND workload = ?"
     )
-    keys = [
-        dict(form.rows(query.format(by=by, key=_KEY, acknowledged=_ACKNOWLEDGED), workload, values))
-        for by, values in (("start_ns", starts), ("seq", [offences.firsts[start] for start in starts]))
-    ]
-    return [
-        Swap(workload, _op(keys[0][start]), _op(keys[1][offences.firsts[start]]), offences.counts[start])
-        for start in starts
-    ]
+    ids = {seq: OpId(writer, n) for seq, writer, n in form.rows(query, wanted, workload)}
+    return [Swap(workload, ids[one.witness], ids[one.first], one.count) for one in offences]
 
 
 def _by_sorting(form: ColumnarForm, workload: str) -> list[Swap]:

@@ -73,9 +73,9 @@ class Recorder:
         The clock is read here, as its start. Raises HistoryError where the disk is full: do not send it.
         """
         n = self._next
-        code = self._workloads.get(workload) or self._workload(workload)
-        row = _ROW_BEGUN(intended_ns, _now_ns(), size, self.writer, code, _UNKNOWN)
         try:
+            code = self._workloads.get(workload) or self._workload(workload)
+            row = _ROW_BEGUN(intended_ns, _now_ns(), size, self.writer, code, _UNKNOWN)
             written = _pwrite(self._fd, row, _ROW_SIZE * (n + 1))
         except OSError as error:
             raise self._failed(error) from error

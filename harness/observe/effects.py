@@ -40,6 +40,7 @@ class _Record:
     attempt: int
     repeat: bool
     finished: bool
+    begun_ns: int
 
 
 class Effects:
@@ -77,15 +78,11 @@ class Effects:
                 read_ns = asked_ns
             await asyncio.sleep(POLLS_EVERY_S)
 
-    def in_hand(self, by: str) -> int:
-        """How many operations this replica has begun and not finished, as last read; repeats are none."""
-        return sum(
-            self._records[ordinal].by == by and not self._records[ordinal].repeat for ordinal in self._unfinished
-        )
-
-    def begun_by(self, by: str) -> Iterator[OpId]:
-        """The operations that this replica has begun, repeats included, as last read."""
-        return (record.op for record in self._records if record.by == by and record.op is not None)
+    def begun_by(self, by: str, *, before_ns: int) -> Iterator[OpId]:
+        """The operations that this replica had begun by then, repeats included, as last read."""
+        for record in self._records:
+            if record.by == by and record.op is not None and record.begun_ns < before_ns:
+                yield record.op
 
     async def final(self) -> None:
         """Reads everything, until two reads 1 s apart are equal or 10 s are over; only then is the read complete."""
@@ -155,7 +152,7 @@ class Effects:
             return
         record.finished = True
         self._unfinished.pop(ordinal, None)
-        self._sight(Step.FINISHED, ordinal, record, at)
+        self._sight(Step.FINISHED, ordinal, record, _t_ns(at))
 
     def _begin(self, ordinal: int, found: Json) -> _Record:
         ref, value = as_text(first(self._find["ref"], found)), first(self._find["op"], found)
@@ -170,17 +167,17 @@ class Effects:
             attempt=attempt if isinstance(attempt, int) else 0,
             repeat=first(self._find["repeat"], found) is True,
             finished=self._find["finished"] is None,
+            begun_ns=_t_ns(first(self._find["begun"], found)),
         )
         if not record.finished:
             self._unfinished[ordinal] = None
-        self._sight(Step.REPEAT if record.repeat else Step.EFFECT, ordinal, record, first(self._find["begun"], found))
+        self._sight(Step.REPEAT if record.repeat else Step.EFFECT, ordinal, record, record.begun_ns)
         return record
 
-    def _sight(self, step: Step, ordinal: int, record: _Record, at: Json) -> None:
-        """One sighting at its own time, or at that of reading where it tells none; nothing for what names nobody."""
+    def _sight(self, step: Step, ordinal: int, record: _Record, t_ns: int) -> None:
+        """One sighting; nothing for what names nobody."""
         if record.op is None and not record.ref:
             return
-        t_ns = monotonic_ns() if at is None else take_anchor(1).t_of_wall(parse_time(at))
         self._recorder.sight(
             step,
             t_ns=t_ns,
@@ -191,3 +188,8 @@ class Effects:
             seq=ordinal,
             attempt=record.attempt,
         )
+
+
+def _t_ns(at: Json) -> int:
+    """A record's own time on our clock, or that of reading where it tells none."""
+    return monotonic_ns() if at is None else take_anchor(1).t_of_wall(parse_time(at))

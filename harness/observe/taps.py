@@ -15,7 +15,7 @@ from time import monotonic, monotonic_ns
 
 from harness.errors import HarnessError
 from harness.history.recorder import Recorder
-from harness.history.rows import Step
+from harness.history.rows import OpId, Step
 from harness.observe import _nats
 from harness.observe._base import OWN_NAME, Gap, Json, as_text, find_op, first, json_path, why
 from harness.system.model import SystemFile
@@ -91,6 +91,11 @@ class Taps:
             fix="is the broker up, and may broker.connect's user subscribe to the taps and dead letters?",
         )
 
+    def ended(self) -> set[OpId]:
+        """The operations whose result, failure or dead letter was heard."""
+        ends = (Step.RESULT, Step.FAILURE, Step.DEAD_LETTER)
+        return set().union(*(reader.ops for reader in self._readers if reader.wanted.step in ends))
+
     async def final(self) -> None:
         """Everything that the server had delivered before is read; records whether that is certain, for each source."""
         complete = False
@@ -164,6 +169,7 @@ class _Reader:
 
     def __init__(self, recorder: Recorder, wanted: Subscription) -> None:
         self.wanted, self.count = wanted, 0
+        self.ops: set[OpId] = set()
         self._recorder = recorder
         self._op = json_path(wanted.op) if wanted.op else None
         self._ref = json_path(wanted.ref) if wanted.ref else None
@@ -177,6 +183,8 @@ class _Reader:
             value = message.data.decode(errors="replace") if self._op is None else as_text(first(self._op, document))
             text = value if not message.headers else f"{value}\n{message.headers}"
             op = find_op(self._recorder, text, source=self.wanted.source)
+        if op is not None:
+            self.ops.add(op)
         if op is not None or ref:
             self._recorder.sight(
                 self.wanted.step, t_ns=message.got_ns, source=self.wanted.source, op=op, ref=ref, seq=self.count

@@ -15,7 +15,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.faults import Stage, tell_evidence
+from harness.faults import Stage, load_all, tell_evidence
 from harness.history.clock import take_anchor
 from harness.history.reader import History
 from harness.history.recorder import Recorder, write_meta
@@ -47,6 +47,8 @@ WRITER = 0
 """The load's number as a writer of operations."""
 LOAD_NAME = "load-0"
 SUBSCRIBED_WITHIN_S = 10.0
+POLLED_WITHIN_NS = 400_000_000
+"""By then an end is polled: two of the first intervals of a poll."""
 
 
 @dataclass
@@ -64,11 +66,17 @@ class World:
     entry: str
 
     def in_hand(self, worker: str) -> int:
-        """Operations that a replica has begun and that have no end yet: the effects tell the one, polls the other."""
+        """Operations that a replica has begun and that have no end yet: the effects tell the one, polls and taps
+        the other.
+
+        What it began just now is left out, for its end may have come and not been polled yet.
+        """
         self.waiting.live.update()
         still_open = {OpId(WRITER, operation.n) for operation in self.waiting.live.open()}
-        begun = {op for source in self.effects for op in source.begun_by(worker)}
-        return len(still_open & begun)
+        before_ns = monotonic_ns() - POLLED_WITHIN_NS
+        begun = {op for source in self.effects for op in source.begun_by(worker, before_ns=before_ns)}
+        ended = {op for source in self.observers if isinstance(source, Taps) for op in source.ended()}
+        return len((still_open & begun) - ended)
 
     async def start_load(self, times: float) -> None:
         """Starts the arrivals of every workload."""
@@ -131,6 +139,7 @@ async def opened(setting: Setting, recorder: Recorder) -> AsyncIterator[World]:
 
 
 async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> World:
+    load_all()  # here, where nothing is measured yet
     system, environment = setting.system, env_values(setting.system)
     runtime = Processes(
         system,
@@ -186,6 +195,7 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         secrets=[*secrets(system, os.environ), *kept.values()],
     )
     await load.configure(config)
+    runtime.settle()
     tasks.watch(*effects, Noise(recorder, lambda: _groups(runtime, load, probe)))
     entry = next((system.replicas(name)[0] for name in [system.entry()] if name), LOAD)
     clients = [key for key in runtime.links if key[1] == runtime.broker.name]

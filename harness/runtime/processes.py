@@ -25,6 +25,7 @@ from harness.system.model import LinkSpec, Service, SystemFile
 from harness.system.placeholders import render
 
 READY_WITHIN_S = 30.0
+STARTING, RUNNING = 10, 5
 
 
 class Processes:
@@ -136,7 +137,13 @@ class Processes:
 
         child = Child(name, argv, env=env, cwd=cwd, journal=self.journal, on_line=heard, fds=fds)
         self._children.append(child)
+        child.give_way(STARTING)
         return child
+
+    def settle(self) -> None:
+        """The harness' own processes are up, and give way to nobody any more."""
+        for child in self._children:
+            child.give_way(0)
 
     async def _open(self, toxiproxy: Path, before_services: Callable[[], Awaitable[None]]) -> None:
         if self._opened:
@@ -163,7 +170,11 @@ class Processes:
 
     async def _up(self, node: ProcessNode, *, open_links: bool = False) -> None:
         await node.start()
+        if node.child is not None:
+            node.child.give_way(STARTING)
         await node.come_up(within_s=self._ready_within_s, open_links=open_links)
+        if node.child is not None:
+            node.child.give_way(RUNNING)
 
     # ---- making, which starts nothing ----
 

@@ -76,11 +76,24 @@ def test_availability_is_of_twenty_operations_in_the_window(offered: int, verdic
         assert came_out(told, "available.failed").verdict is verdict
 
 
-def test_what_is_not_polled_is_done_when_it_is_acknowledged() -> None:
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_is_not_polled_is_done_when_it_is_acknowledged(outcome: Outcome) -> None:
     with story("bare", calm=True) as told:
         told.load(0, END)
         for at in range(0, 1_000, 10):
             told.op(at, workload="messages", seq=at + 1)
+        op = told.op(2_000, outcome, workload="messages", seq=2_001)
         told.read(40_000, "stream")
         finding = told.judged()["available.failed"]
-    assert (finding.verdict, finding.measured) == (HOLDS, 0)
+    assert finding.ops == (() if outcome is Outcome.OK else named(told, op))
+    assert finding.verdict is (HOLDS if outcome is Outcome.OK else VIOLATED)
+
+
+def test_what_nobody_was_promised_failed_though_it_was_done() -> None:
+    with story(calm=True) as told:
+        told.load(0, END)
+        told.work(0, END)
+        op = told.done(told.op(9_000, Outcome.UNKNOWN), 9_000)
+        finding = came_out(told, "available.failed")
+    assert (finding.verdict, finding.ops) == (VIOLATED, named(told, op))
+    assert "0 refused, 1 unknown, 0 with" in finding.reason

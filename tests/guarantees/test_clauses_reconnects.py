@@ -27,6 +27,7 @@ from .synthetic import (
     Story,
     few_examples,
     story,
+    t,
 )
 
 NOTICES_MS, RECONNECTS_MS, WORKS_MS = (int(1000 * PROMISES[name]) for name in ("notices_s", "reconnects_s", "works_s"))
@@ -68,6 +69,16 @@ def test_a_close_that_is_not_the_clients_is_no_noticing(by: str | None) -> None:
         finding = came_out(told, "notices")
     assert (finding.verdict, finding.measured) == (VIOLATED, 3.0)
     assert finding.reason == "web-0 never closed its connection in 3.0 s"
+
+
+def test_noticing_is_the_clients_own_close_whoever_else_closed_before() -> None:
+    with story() as told:
+        hit(told)
+        told.connection(ENTRY_LINK, FIRST, 0, reached=1, closed=HIT + 200, by="upstream")
+        ends = {"source": ENTRY_LINK[0], "target": ENTRY_LINK[1], "client": FIRST}
+        told.recorder.line("connection", t_ns=t(HIT + 1_500), event="closed", via="close_wait", by="client", **ends)
+        finding = came_out(told, "notices")
+    assert (finding.verdict, finding.measured) == (VIOLATED, 1.5)
 
 
 @pytest.mark.parametrize(("ns", "noticed"), [(-1, True), (0, False)])

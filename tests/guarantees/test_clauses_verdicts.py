@@ -244,4 +244,5 @@ def test_what_is_unexpected_says_why() -> None:
         INCONCLUSIVE,
         INCONCLUSIVE,
     ]
-    assert Expectation({"A": "no_loss", "B": "effects"}).reproduced(all_three) == {"A": True, "B": False}
+    exposed = {"A": "no_loss", "B": "effects", "C": "reconnects.works", "D": "drains"}
+    assert Expectation(exposed).reproduced(all_three) == {"A": True, "B": False, "C": False, "D": False}

@@ -89,7 +89,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations(), sightings(), rules, st.integers(1, 6))
 @example([], [], Rules(1), 1)
 @example([], [Sighting(1, "effects", OpId(0, 0))], Rules(1), 1)

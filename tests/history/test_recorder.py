@@ -178,6 +178,16 @@ def test_a_full_disk_refuses_begin_at_a_row_boundary_and_lets_all_in_flight_fini
     }
 
 
+def test_a_disk_that_was_full_before_the_first_operation_refuses_it(small_disk: Path) -> None:
+    writing = recorder(small_disk)
+    until_full(lambda: writing.line("output", node="web-0", text="x" * 1000))
+    until_full(lambda: writing.line("output", node="web-0", text=""))
+    with pytest.raises(HistoryError, match="No space left"):
+        writing.begin("orders", 1)
+    writing.close()
+    assert History.open(small_disk).count() == 0
+
+
 def test_after_room_was_made_the_history_goes_on_whole(small_disk: Path) -> None:
     writing = recorder(small_disk)
     ballast = small_disk / "ballast"
