@@ -25,6 +25,7 @@ from harness.errors import EXIT_USAGE, UnknownName, UsageError
 from harness.marks import RUN_FOLDER, SEED
 from harness.plugin import session_of
 from harness.report import terminal
+from harness.session import Session
 from harness.system.loader import load_system
 from harness.verdict import worst_exit
 
@@ -53,14 +54,15 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
     """Judges one system; the run's folder and its exit code. Raises UsageError before anything is started."""
     _prepare(asked)
     folder = plan.new_run(reports.absolute())
+    broken = _Broken()
     try:
         with _environment({RUN_FOLDER: str(folder), SEED: None}):
-            code = int(pytest.main(_arguments(asked, reports)))
+            code = int(pytest.main(_arguments(asked, reports), plugins=[broken]))
     finally:
         if not (folder / "plan.json").exists():
             shutil.rmtree(folder)
     if not (folder / "verdict.json").exists():
-        return None, _without_verdict(code, asked)
+        return None, _without_verdict(code, asked, broken)
     verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
     if not quiet:
         _print(terminal.summary_lines(verdict, _look(), report=_shown(folder / "index.html")))
@@ -72,6 +74,7 @@ def _prepare(asked: Asked) -> None:
     from harness.runtime import binaries, journal
 
     system = load_system(asked.system, check_env=True)
+    Session.open(_settings(asked), Path.cwd())
     journal.sweep()
     binaries.nats_server(system.broker.version)
     binaries.toxiproxy_server(lambda text: print(text, file=sys.stderr, flush=True))
@@ -104,7 +107,29 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
     return [where, "-c", os.devnull, "--rootdir", str(root), *plugins, *shown, *parallel, *chosen]
 
 
-def _without_verdict(code: int, asked: Asked) -> int:
+def _settings(asked: Asked) -> dict[str, str | None]:
+    """What was asked, as the session takes it."""
+    seed = None if asked.seed is None else str(asked.seed)
+    chosen = {"system": asked.system, "states": asked.states, "hardening": asked.hardening, "runtime": asked.runtime}
+    return {**chosen, "seed": seed, "reports": None}
+
+
+class _Broken:
+    """A plugin that shows what could not be collected, such as a scenario file that is no Python."""
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Called for each file."""
+        if report.failed:
+            self.found = True
+            print(f"{report.nodeid}: {report.longrepr}", file=sys.stderr)
+
+
+def _without_verdict(code: int, asked: Asked, broken: _Broken) -> int:
+    if broken.found:
+        return EXIT_USAGE
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         planned(asked)  # raises, and names what there is
     if code == pytest.ExitCode.INTERRUPTED:
@@ -129,7 +154,7 @@ def _shown(path: Path) -> str:
 
 def planned(asked: Asked) -> JSON:
     """The plan that a run would write, without starting anything."""
-    load_system(asked.system)
+    Session.open(_settings(asked), Path.cwd())
     collected = _Collected()
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), _environment({SEED: None}):

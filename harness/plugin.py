@@ -91,6 +91,12 @@ def _driven(scenario: Callable[..., Any]) -> Callable[..., None]:
     return wrapper
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Reads the settings before anything is collected, so that a mistake is one error and not one a file."""
+    session_of(session.config)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A scenario runs once a state."""
     if "nats_state" in metafunc.fixturenames:

@@ -73,7 +73,7 @@ class Run:
                 async with world.opened(self.setting, recorder) as self._world:
                     await scenario()
             except HarnessError as error:
-                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=str(error))
+                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=_in_a_line(error))
             except Exception as error:
                 recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=f"the scenario raised {error!r}")
                 raised = error
@@ -167,3 +167,8 @@ class Run:
                 fix="use `run` inside the scenario, which must be an async test",
             )
         return self._world
+
+
+def _in_a_line(error: HarnessError) -> str:
+    """An error as a trouble's detail: its lines side by side."""
+    return " / ".join(line.strip() for line in str(error).splitlines())
