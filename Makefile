@@ -22,7 +22,8 @@ nightly: setup
 	@$(BIN)/nats-harness nightly
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	@$(BIN)/python -m pytest -m alone
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)

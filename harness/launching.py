@@ -22,7 +22,6 @@ import pytest
 
 from harness import plan
 from harness.errors import EXIT_USAGE, UnknownName, UsageError
-from harness.marks import RUN_FOLDER, SEED
 from harness.plugin import session_of
 from harness.report import terminal
 from harness.session import Session
@@ -56,11 +55,11 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
     folder = plan.new_run(reports.absolute())
     broken = _Broken()
     try:
-        with _environment({RUN_FOLDER: str(folder), SEED: None}):
-            code = int(pytest.main(_arguments(asked, reports), plugins=[broken]))
+        arguments = [*_arguments(asked, reports), "--nats-folder", str(folder)]
+        code = int(pytest.main(arguments, plugins=[broken]))
     finally:
         if not (folder / "plan.json").exists():
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "verdict.json").exists():
         return None, _without_verdict(code, asked, broken)
     verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
@@ -111,7 +110,7 @@ def _settings(asked: Asked) -> dict[str, str | None]:
     """What was asked, as the session takes it."""
     seed = None if asked.seed is None else str(asked.seed)
     chosen = {"system": asked.system, "states": asked.states, "hardening": asked.hardening, "runtime": asked.runtime}
-    return {**chosen, "seed": seed, "reports": None}
+    return {**chosen, "seed": seed, "reports": None, "folder": None}
 
 
 class _Broken:
@@ -157,7 +156,7 @@ def planned(asked: Asked) -> JSON:
     Session.open(_settings(asked), Path.cwd())
     collected = _Collected()
     output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), _environment({SEED: None}):
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         code = pytest.main(
             [*_arguments(replace(asked, jobs=1), Path("reports")), "--collect-only"], plugins=[collected]
         )
@@ -179,24 +178,6 @@ class _Collected:
         """Our plugin has made the plan by now."""
         opened = session_of(session.config)
         self.plan = asdict(opened.made) if opened and opened.made else None
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str | None]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    try:
-        _set(values)
-        yield
-    finally:
-        _set(before)
-
-
-def _set(values: dict[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:

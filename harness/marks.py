@@ -18,11 +18,6 @@ DOCUMENTATION = (
     "nats_started_with(workers): how many replicas of each worker are started, whatever the system file says",
 )
 
-RUN_FOLDER = "NATS_HARNESS_RUN_FOLDER"
-"""The variable that names the run's folder to the processes that pytest-xdist starts."""
-SEED = "NATS_HARNESS_SEED"
-"""The variable that gives the run's seed to them."""
-
 SETTINGS = {
     "system": "a ready-made system (telhawk, bare) or the path of a system file",
     "states": "the states to judge, by comma; without it those that expect `holds`; `all` for every one",
@@ -30,5 +25,6 @@ SETTINGS = {
     "seed": "the seed of what is drawn by chance",
     "runtime": "where the system runs: processes",
     "reports": "the folder in which the run is written",
+    "folder": "the run's own folder; made anew where none is named",
 }
 """What can be set, as `--nats-<name>` or as the ini option `nats_<name>`."""

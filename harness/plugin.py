@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import pytest
 
 from harness.errors import HarnessError, UsageError
-from harness.marks import DOCUMENTATION, RUN_FOLDER, SETTINGS
+from harness.marks import DOCUMENTATION, SETTINGS
 
 if TYPE_CHECKING:
     from harness.report.terminal import Look
@@ -163,10 +163,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if plugins.has_plugin("terminaldistreporter") and session.config.getoption("nats_quiet"):
         plugins.getplugin("dsession").terminal = None  # pytest-xdist's own lines about its workers
         plugins.unregister(name="terminaldistreporter")
-    if not hasattr(session.config, "workerinput") and getattr(session.config.option, "numprocesses", None):
-        opened = session_of(session.config)
-        if opened is not None:
-            os.environ[RUN_FOLDER] = str(opened.folder())
+    opened = session_of(session.config) if getattr(session.config.option, "numprocesses", None) else None
+    if opened is not None:  # the workers get the options as they are now
+        session.config.option.nats_folder = str(opened.folder())
+        session.config.option.nats_seed = str(opened.seed)
 
 
 @pytest.hookimpl(trylast=True)
@@ -175,7 +175,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     opened = session.config.stash.get(_SESSION, None)
     if opened is not None and not hasattr(session.config, "workerinput"):
         opened.finish()
-        os.environ.pop(RUN_FOLDER, None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,6 @@ import pytest
 
 from harness import plan
 from harness.errors import UnknownName, UsageError
-from harness.marks import RUN_FOLDER, SEED
 from harness.plan import Plan, Planned, Skipped
 from harness.system.loader import load_system, resolve_hardening
 from harness.system.model import State, SystemFile
@@ -57,10 +57,9 @@ class Session:
         runtime = asked["runtime"] or "processes"
         if runtime not in RUNTIMES:
             raise UsageError(f"the runtime {runtime!r} is not there yet", fix=f"known: {', '.join(RUNTIMES)}")
-        seed = asked["seed"] or os.environ.get(SEED) or str(random.SystemRandom().randrange(2**31))
+        seed = asked["seed"] or str(random.SystemRandom().randrange(2**31))
         if not seed.isdecimal():
             raise UsageError(f"the seed is a whole number, not {seed!r}", where="--seed")
-        os.environ[SEED] = seed
         return cls(
             system=system,
             asked=asked,
@@ -76,7 +75,7 @@ class Session:
     def folder(self) -> Path:
         """The run's folder; the first process makes it."""
         if self._folder is None:
-            named = os.environ.get(RUN_FOLDER)
+            named = self.asked["folder"]
             self._folder = Path(named) if named else plan.new_run(self.reports)
         return self._folder
 
@@ -168,10 +167,11 @@ class Session:
 
     def finish(self) -> None:
         """Adds the scenarios up, and writes verdict.json and index.html; nothing where nothing was planned."""
-        if self._folder is None and not os.environ.get(RUN_FOLDER):
+        if self._folder is None and not self.asked["folder"]:
             return
         folder = self.folder()
         if not (folder / "plan.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # nothing of ours was among the tests
             return
         from harness.report import page, schema
 

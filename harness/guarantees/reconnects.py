@@ -85,8 +85,10 @@ Moment = tuple[FaultSpan, LinkKey, int, int | None]
 def _hits(history: History, all_connections: dict[LinkKey, Sequence[Connection]]) -> Iterator[Hit]:
     clients, brokers = set(history.meta["clients"]), set(history.meta["brokers"])
     for span in history.faults():
+        # A process that is killed closes its sockets before it is seen to have ended.
+        at_ns = span.effective_ns if span.kind in UNTOLD else span.asked_ns
         for link in span.links if span.effective_ns is not None else ():
-            open_then = [c for c in all_connections.get(link, ()) if c.open_at(span.effective_ns or 0)]
+            open_then = [c for c in all_connections.get(link, ()) if c.open_at(at_ns or 0)]
             if link[0] in clients and link[1] in brokers and open_then:
                 yield span, link, open_then
 

@@ -27,6 +27,8 @@ from harness.runtime._proc import Identity
 
 END_WITHIN_S = 5.0
 """How long undo waits for what it killed to be dead. A process in an uninterruptible sleep may outlast it."""
+FORKED_ENDS_WITHIN_S = 2.0
+"""How long a child that was being forked may outlive its dead parent."""
 MARK = ".nats-harness"
 """A file in each folder that we made; it holds the name of the journal."""
 
@@ -146,8 +148,12 @@ def sweep() -> list[Undone]:
     A journal whose owner lives, or that another sweep is at, is left alone.
     """
     swept = []
+    deadline = time.monotonic() + FORKED_ENDS_WITHIN_S
     for path in _journals():
         fd = _lock(path)
+        while fd is None and path.exists() and not _owner_may_live(path) and time.monotonic() < deadline:
+            time.sleep(0.01)  # a child that its owner was just forking holds the lock until it dies with it
+            fd = _lock(path)
         if fd is None:
             continue
         try:

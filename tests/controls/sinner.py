@@ -54,7 +54,7 @@ def told(sin: str, note: str) -> None:
 
 
 class Line:
-    """The one connection to the broker; `idle` once it came back and the sin is not to work any more."""
+    """The one connection to the broker; `idle` once it was lost, where the sin is to come back and not to work."""
 
     def __init__(self) -> None:
         self.client, self.idle = Client(), False
@@ -70,13 +70,12 @@ class Line:
             ping_interval=3600 if "deaf" in SINS else 0.3,  # type: ignore[arg-type]
             max_outstanding_pings=2,
             pending_size=-1,
-            reconnected_cb=self._back,
+            disconnected_cb=self._lost,
             error_cb=self._note,
         )
 
-    async def _back(self) -> None:
-        self.idle = "idle" in SINS
-        print("back", flush=True)
+    async def _lost(self) -> None:
+        self.idle = "idle" in SINS  # now, since work may arrive before a callback tells that it is back
 
     async def _note(self, error: Exception) -> None:
         print("nats:", error or type(error).__name__, flush=True)

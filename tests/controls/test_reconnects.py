@@ -70,11 +70,12 @@ async def killed(run: Run) -> None:
 
 
 def of_links(came: Came, clause: str, *, late: tuple[str, ...], of: int) -> None:
-    """The clause is about so many links, and violated on these alone."""
+    """The clause is about so many links, and violated by these alone: they never did what was promised."""
     came.must("violated", clause)
     finding = came.finding(clause)
     assert finding["counted"] == of
-    assert sorted(part.split()[0] for part in finding["reason"].split("; ")) == sorted(late)
+    told = [part.split() for part in finding["reason"].split("; ")]
+    assert sorted((who, how.strip(",")) for who, how, *_ in told) == sorted((link, "never") for link in late)
     assert finding["measured"] > finding["bound"] == BOUND_S
 
 

@@ -133,10 +133,11 @@ class Story:
         bit: bool = True,
         healed_ns: int = 0,
         number: int = 1,
+        took: float = 0,
     ) -> None:
-        """A fault; `own`: links that healed at a time of their own."""
+        """A fault, asked for `took` before its effect; `own`: links that healed at a time of their own."""
         told: dict[str, Any] = {"id": number, "fault": kind, "target": BROKER}
-        self.line("fault", at, event="asked", links=links, nodes=[], **told)
+        self.line("fault", at - took, event="asked", links=links, nodes=[], **told)
         self.line("fault", at, event="effective", id=number)
         for link, own_at in (own or {}).items():
             self.line("fault", own_at, event="healed", id=number, link=link)

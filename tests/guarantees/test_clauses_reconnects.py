@@ -179,6 +179,17 @@ def test_who_had_no_connection_at_effect_is_not_hit(tell: Callable[[Story], None
     assert {findings[clause].reason for clause in CLAUSES} == {"too little: no client link with a connection was hit"}
 
 
+@pytest.mark.parametrize(("kind", "is_hit"), [("kill", True), ("silent", False), ("pause", False)])
+def test_who_is_killed_closes_before_it_is_seen_to_have_ended(kind: str, is_hit: bool) -> None:
+    """Between the asking and the effect; what tells nobody closes nothing, so there it was the client's own doing."""
+    with story() as told:
+        hit(told, kind=kind, took=50)
+        told.connection(ENTRY_LINK, FIRST, 0, reached=1, closed=HIT - 10, by="upstream")
+        told.connection(ENTRY_LINK, SECOND, HEALED, reached=HEALED + 100)
+        finding = came_out(told, "reconnects")
+    assert (finding.verdict, finding.measured) == ((HOLDS, 0.1) if is_hit else (INCONCLUSIVE, None))
+
+
 @pytest.mark.parametrize("link", [("load", "web-0"), ("search-0", "eventstore-0")])
 def test_only_links_to_the_broker_are_hit(link: Link) -> None:
     with story() as told:

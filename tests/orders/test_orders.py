@@ -79,6 +79,11 @@ class Stack:
     def send(self, name: str, number: signal.Signals) -> None:
         self.running[name].send_signal(number)
 
+    async def states(self, name: str) -> set[str]:
+        """The states of a process' tasks: T when all are stopped."""
+        tasks = Path(f"/proc/{self.running[name].pid}/task").glob("*/stat")
+        return {task.read_text().rpartition(")")[2].split()[0] for task in tasks}
+
     def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """End one process; its exit code."""
         self.send(name, number)
@@ -243,6 +248,7 @@ async def test_what_the_shop_refuses(stack: Stack, http: aiohttp.ClientSession) 
     await until(word, "rejected")
 
     stack.send("broker", signal.SIGSTOP)
+    await until(lambda: stack.states("broker"), {"T"})
     async with http.post(url, json={"buyer": {"remark": "r"}, "articles": ["tea"]}) as answer:
         stack.send("broker", signal.SIGCONT)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")

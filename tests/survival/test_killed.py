@@ -14,6 +14,7 @@ from harness.history.reader import History
 from tests.survival.harness_process import Started, alive, run
 
 SCENARIOS = ("broker_crash", "broker_paused", "entry_silent", "entry_frozen")
+LONG = Path(__file__).parent / "scenarios" / "test_long.py"
 KILLS = int(os.environ.get("NATS_HARNESS_KILLS", len(SCENARIOS)))
 """How many kills, the scenarios in turn; 20 is what a release asks for."""
 
@@ -48,7 +49,7 @@ def test_nothing_is_left_and_the_history_is_judged(number: int, tmp_path: Path) 
 def test_the_living_are_left_alone(tmp_path: Path) -> None:
     """One run goes on while another is killed and `clean` is called: it is judged as if nothing had been."""
     state = tmp_path / "state"
-    living = Started(tmp_path / "living", "run", "--system", "bare", "-k", "calm", "-j", "1", state=state)
+    living = Started(tmp_path / "living", "run", "--system", "bare", "--scenarios", str(LONG), "-j", "1", state=state)
     living.wait_for(lambda line: line["kind"] == "phase" and line["name"] == "start_load")
     killed = Started(tmp_path / "killed", "run", "--system", "bare", "-k", "broker_paused", "-j", "1", state=state)
     killed.wait_for(lambda line: line["kind"] == "node" and line["event"] == "ready")
