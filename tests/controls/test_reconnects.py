@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from harness import Run, reconnects
 from harness.runtime.contract import Node
 
 from .control import BOUND_S, Came, came_of
 
+pytestmark = pytest.mark.alone
 NOTICES, RECONNECTS, WORKS = ("reconnects.notices", "reconnects.reconnects", "reconnects.works")
 COUNTED = ("no_loss", "no_phantoms", "effects")
 UNTOLD_S = BOUND_S + 1.1
