@@ -197,6 +197,7 @@ class Cell:
 
 
 NOT_ASKED = Cell("·", "none", "not part of this scenario")
+MEASURED = Cell("m", "aside", "measured, and not bound to anything here: it decides nothing")
 NOT_JUDGED = Cell("–", "none", "not judged: the system file lacks what it needs")
 
 
@@ -239,4 +240,6 @@ def cell(scenario: Scenario, clause: str) -> Cell:
         if verdict is Verdict.HOLDS:
             return Cell("H!", "violated", "holds, but was to be violated: a weakness did not show")
         return Cell(letter, verdict.value, f"{verdict}, {SAYS[Standing.UNEXPECTED]}")
+    if all(finding["bound"] is None for finding in found):
+        return MEASURED
     return Cell(letter, "holds", "holds")
