@@ -42,6 +42,8 @@ def connections(history: History) -> dict[LinkKey, Sequence[Connection]]:
         link, client, t_ns = (line["source"], line["target"]), line["client"], line["t_ns"]
         known = latest.get((*link, client))
         if line["event"] == "opened":
+            if known is not None:  # the port is used again, so the one before has ended, unseen
+                known.closed_ns = min(known.closed_ns, t_ns)
             known = latest[(*link, client)] = Connection(client, t_ns)
             found[link].append(known)
         elif known is None:

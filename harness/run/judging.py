@@ -15,6 +15,7 @@ from typing import Any
 from harness.guarantees import judge
 from harness.guarantees._base import NS, end_ns
 from harness.history.reader import FaultSpan, History
+from harness.history.recorder import write_synced
 from harness.history.rows import Outcome
 from harness.verdict import Expectation, Finding, merge
 
@@ -26,7 +27,7 @@ def judge_scenario(folder: Path) -> JSON:
     """Judges the history in `folder`/history and writes `folder`/verdict.json; returns what it wrote."""
     verdict = _verdict(History.open(folder / "history", still=True))
     text = json.dumps(verdict, indent=1, ensure_ascii=False) + "\n"
-    (folder / "verdict.json").write_text(text, encoding="utf-8")
+    write_synced(folder / "verdict.json", text.encode())
     return verdict
 
 
