@@ -15,7 +15,7 @@ from harness.system.loader import load_system
 SYSTEM = Path(__file__).with_name("sinner.toml")
 SHOWN_OPS = 20
 """How many operations a finding names at most (docs/guarantees.md)."""
-BOUND_S = 1.5
+BOUND_S = 2.5
 """sinner.toml's bound for noticing, reconnecting and working."""
 
 Scenario = Callable[[Run], Awaitable[None]]

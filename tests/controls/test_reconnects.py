@@ -67,7 +67,7 @@ async def killed(run: Run) -> None:
     async with run.load():
         await run.steady(1)
         async with run.faults.kill(run.broker):
-            await run.steady(0.5)
+            await run.steady(2)
         await run.recovered(AFTER_S)
     run.expect(reconnects())
 

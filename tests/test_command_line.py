@@ -1,0 +1,35 @@
+"""A run from the command line, judged again and run again: the same bytes, the same scenario."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.survival.harness_process import run
+
+
+def test_judge_and_replay(tmp_path: Path) -> None:
+    done = run(tmp_path, "run", "--system", "bare", "-k", "calm", "--seed", "7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (first,) = tmp_path.glob("reports/*-*")
+    files = [first / "verdict.json", *first.glob("scenarios/*/verdict.json")]
+    before = [path.read_bytes() for path in files]
+    assert run(tmp_path, "judge", first.name).returncode == 0
+    assert [path.read_bytes() for path in files] == before, "judged again, byte for byte the same"
+
+    repro = json.loads(before[0])["scenarios"][0]["repro"]
+    assert repro == f"nats-harness replay reports/{first.name} 'calm[default]'"
+    again = run(tmp_path, "replay", f"reports/{first.name}", "calm[default]")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "not the same as then" not in again.stderr
+    (second,) = (path for path in tmp_path.glob("reports/*-*") if path != first)
+    verdicts = [json.loads((folder / "verdict.json").read_text()) for folder in (first, second)]
+    for name in ("system", "runtime", "seed", "versions", "states"):
+        assert verdicts[0][name] == verdicts[1][name]
+    assert verdicts[0]["seed"] == 7
+
+
+def test_replay_names_what_there_is(tmp_path: Path) -> None:
+    done = run(tmp_path, "replay", "latest")
+    assert done.returncode == 64
+    assert "no run is called 'latest'" in done.stderr
