@@ -31,7 +31,7 @@ FRESH_WITHIN_S = 2.0
 FRESH_BESIDE_S = 0.5
 """Beside a fresh connection that was not answered for so long another is tried: a frozen link holds few of them."""
 CONNECTS_WITHIN_S = 1.0
-AGAIN_EVERY_S = 0.01
+AGAIN_EVERY_S = 0.003
 OUTSTANDING = 64
 """Requests on one HTTP connection that may be unanswered; beyond that a record counts as sent, and waits."""
 READY_AFTER = 10
