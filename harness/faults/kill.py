@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from harness.faults._base import Fault, LinkKey, node_links, now_ns
 from harness.faults._evidence import connections_closed, window
+from harness.faults._reopen import Reopen, reopened
 from harness.history.reader import FaultSpan, History
 from harness.runtime.contract import Node
 
-WORKERS_LATER_S = 2.3
-"""One reconnect wait of the common clients (2 s) and 0.3 s: how much later than the entry workers find the broker."""
 READY_WITHIN_S = 30.0
 
 
@@ -27,7 +25,7 @@ class Kill(Fault):
 
     kind: ClassVar[str] = "kill"
     node: Node
-    reopen: Literal["at once", "entry first"] = "at once"
+    reopen: Reopen = "at once"
 
     @property
     def target(self) -> str:
@@ -65,20 +63,8 @@ class Kill(Fault):
             await self.node.ready(within_s=READY_WITHIN_S)
         if self.node.role == "broker":
             await self.stage.observers_back()
-        links = self.stage.runtime.links
-        late = [key for key in self.links if self.reopen == "entry first" and self._is_worker(key[0])]
-        for key in self.links:
-            if key not in late:
-                self.link_times[key] = await links[key].open()
-        if late:
-            await asyncio.sleep(WORKERS_LATER_S)
-        for key in late:
-            self.link_times[key] = await links[key].open()
+        self.link_times = await reopened(self.stage, self.links, self.reopen)
         return max(self.link_times.values(), default=now_ns())
-
-    def _is_worker(self, source: str) -> bool:
-        node = self.stage.runtime.nodes.get(source)
-        return node is not None and node.role == "worker"
 
     def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
         """The exit by signal 9, and each connection that led to the node seen closed by its proxy."""

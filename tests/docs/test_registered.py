@@ -14,12 +14,13 @@ from harness import cli, marks, plan
 from harness.faults import load_all
 from harness.faults._base import EFFECT_WITHIN_S, HEALED_WITHIN_S
 from harness.faults._evidence import LEAST_RECORDS
-from harness.faults.kill import READY_WITHIN_S, WORKERS_LATER_S
+from harness.faults._reopen import WORKERS_LATER_S
+from harness.faults.kill import READY_WITHIN_S
 from harness.faults.latency import SHARE_SEEN
 from harness.guarantees import REGISTRY, clause_names
 from harness.guarantees._base import AROUND_NS, LATE_SHARE, LEAST_OFFERED, LEAST_OPERATIONS, NS
+from harness.guarantees._returns import LIVED_NS, UNTOLD
 from harness.guarantees.no_loss import LEAST_IN_HAND
-from harness.guarantees.reconnects import LIVED_NS, UNTOLD
 from harness.history._columns import OPERATIONS, SIGHTINGS
 from harness.history.clock import STEP_TOLERATED_NS
 from harness.history.lines import KINDS
