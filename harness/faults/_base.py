@@ -223,11 +223,6 @@ def now_ns() -> int:
     return monotonic_ns()
 
 
-def broker_clients(runtime: Runtime, broker: str) -> list[LinkKey]:
-    """All links that lead to this broker node, the load's included."""
-    return [key for key in runtime.links if key[1] == broker]
-
-
 def node_links(runtime: Runtime, node: Node) -> list[LinkKey]:
     """All links that lead to this node."""
     return [key for key in runtime.links if key[1] == node.name]
