@@ -1,4 +1,4 @@
-"""Several things at once, of which the first failure ends the rest and is raised as it is."""
+"""Several things at once, of which the first failure ends the rest; and one that is not given up halfway."""
 
 from __future__ import annotations
 
@@ -17,3 +17,21 @@ async def together(tasks: Iterable[Coroutine[object, object, T]]) -> list[T]:
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in running]
+
+
+async def to_its_end(work: Coroutine[object, object, T]) -> T:
+    """The result. Who is cancelled meanwhile still waits for it, so that nothing of it happens later; then it ends.
+
+    For orders that, once sent, may be carried out at any time after. They must have a deadline of their own.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()
+        raise cancelled
+    return task.result()

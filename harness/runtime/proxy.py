@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from harness.errors import ProxyError
 from harness.runtime._http import LOOPBACK, request
+from harness.runtime._together import to_its_end
 
 DEADLINE_S = 1.0
 """Of every call. An API that hangs is of a proxy that hangs (docs/faults.md): replace it."""
@@ -146,7 +147,8 @@ class ProxyApi:
         """The answer as JSON; None for an empty one, or one of the statuses that `may_be`."""
         path = f"/proxies/{self.name}{path}"
         try:
-            status, answer = await request(method, self.api_port, path, body, within_s=DEADLINE_S)
+            # To its end: an order given up on its way could be carried out after the one that undoes it.
+            status, answer = await to_its_end(request(method, self.api_port, path, body, within_s=DEADLINE_S))
         except TimeoutError as error:
             raise ProxyHangs(f"{method} {path} was not answered in {DEADLINE_S:g} s", where=self.name) from error
         except OSError as error:

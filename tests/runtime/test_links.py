@@ -180,6 +180,23 @@ async def test_a_cut_that_was_cancelled_is_mended(link: ProxyLink, wire: Wire) -
         await fresh.close()
 
 
+async def test_a_cut_that_was_cancelled_on_its_way_never_comes_after_the_mending(link: ProxyLink, wire: Wire) -> None:
+    for _ in range(8):
+        os.kill(link.proxy_pid, signal.SIGSTOP)  # the order lies in the proxy's socket while the cut is given up
+        cut = asyncio.ensure_future(link.cut("silent"))
+        await asyncio.sleep(0.02)
+        cut.cancel()
+        mended = asyncio.ensure_future(link.mend())
+        await asyncio.sleep(0.02)
+        os.kill(link.proxy_pid, signal.SIGCONT)
+        await asyncio.wait([cut])
+        await mended
+        assert not {"silence_to", "silence_from"} & {toxic["name"] for toxic in await link.toxics()}
+    assert cut.cancelled()
+    fresh = await Wire.dial(link.port)
+    await fresh.close()
+
+
 async def test_an_interrupted_replacement_is_made_good(link: ProxyLink) -> None:
     for delay_s in (0.001, 0.01, 0.02):
         replaced = asyncio.ensure_future(link.replace())

@@ -99,11 +99,14 @@ class Wire:
     async def dial(cls, port: int, options: str = '{"verbose":false}') -> Wire:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         wire = cls(reader, writer)
-        if not (await reader.readline()).startswith(b"INFO"):
-            await wire.close()
-            raise ConnectionResetError("no INFO")
-        writer.write(f"CONNECT {options}\r\n".encode())
-        await wire.answer()
+        try:
+            if not (await reader.readline()).startswith(b"INFO"):
+                raise ConnectionResetError("no INFO")
+            writer.write(f"CONNECT {options}\r\n".encode())
+            await wire.answer()
+        except BaseException:
+            writer.transport.abort()
+            raise
         return wire
 
     def ping(self) -> None:
