@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import accuracy, clients, collecting, judging, load, proxy, recording, scenario
+from bench import accuracy, clients, collecting, judging, load, proxy, recording, scenario, workers
 from bench.figures import Figure
 
 REPORT = Path("reports/bench.json")
@@ -52,6 +52,7 @@ def _benches(*, quick: bool) -> dict[str, Callable[[], list[Figure]]]:
         "collecting": lambda: collecting.figures(rounds=rounds),
         "recording": lambda: recording.figures(rounds=rounds),
         "load": lambda: load.figures(rounds=rounds),
+        "workers": lambda: workers.figures(rounds=rounds),
         "accuracy": lambda: accuracy.figures(rounds=rounds),
         "clients": lambda: clients.figures(rounds=rounds),
         "proxy": lambda: proxy.figures(rounds=rounds),

@@ -34,11 +34,11 @@ def publish_rates(*, rounds: int = 5, seconds: float = 3) -> dict[str, Any]:
     Shares are of medians; by processor time a publish they hold on a busy machine too.
     """
     found: dict[str, list[list[float]]] = {"bare": [], "bare_async": [], "load": []}
-    with _broker() as url:
+    with broker() as (url, _):
         for _ in range(rounds):
             for how in ("bare", "bare_async"):
                 found[how].append(json.loads(_ourselves(how, url, str(seconds))))
-            found["load"].append(asyncio.run(_load_rate(url, seconds)))
+            found["load"].append(asyncio.run(load_rate(url, seconds)))
     rates = {how: median(rate for rate, _ in rounds) for how, rounds in found.items()}
     cpu_us = {how: median(cpu for _, cpu in rounds) for how, rounds in found.items()}
     return {
@@ -53,7 +53,7 @@ def publish_rates(*, rounds: int = 5, seconds: float = 3) -> dict[str, Any]:
 
 def jetstream_slip(*, rate: float = 2000, seconds: float = 5) -> dict[str, float]:
     """How late arrivals are offered, in ms, at so many publishes a second."""
-    with _broker() as url:
+    with broker() as (url, _):
         return asyncio.run(_slip({"events": _jetstream(url, rate)}, seconds))
 
 
@@ -93,16 +93,18 @@ def figures(*, rounds: int = 5) -> list[Figure]:
     ]
 
 
-async def _load_rate(url: str, seconds: float) -> list[float]:
+async def load_rate(url: str, seconds: float, *, processes: int = 1, in_flight: int = IN_FLIGHT) -> list[float]:
+    """Publishes a second under Locust, recorded, and microseconds of its processor time for each."""
     from harness.history.reader import History
     from harness.load.live import LiveView
 
-    async with _load({"events": _jetstream(url, 1_000_000)}, most_in_flight=IN_FLIGHT) as (load, history):
+    events = _jetstream(url, 1_000_000)
+    async with _load({"events": events}, processes=processes, most_in_flight=in_flight) as (load, history):
         start_ns = await load.start() + int(WARM_UP_S * 1e9)
         await asyncio.sleep(WARM_UP_S + seconds)
         end_ns = time.monotonic_ns()
         await load.stop()
-        live = LiveView(history, writer=0)
+        live = LiveView(history, writers=range(processes))
         live.update()
         noise = [line for line in History.open(history).lines("noise") if start_ns < line["t_ns"] < end_ns]
         rate = live.ended(start_ns, end_ns).ok / ((end_ns - start_ns) / 1e9)
@@ -126,7 +128,9 @@ async def _slip(workloads: Mapping[str, Mapping[str, Any]], seconds: float) -> d
 
 
 @asynccontextmanager
-async def _load(workloads: Mapping[str, Mapping[str, Any]], **config: Any) -> AsyncIterator[tuple[Any, Path]]:
+async def _load(
+    workloads: Mapping[str, Mapping[str, Any]], *, processes: int = 1, **config: Any
+) -> AsyncIterator[tuple[Any, Path]]:
     from harness.load.driver import Load, LoadConfig
     from harness.runtime._child import Child
     from harness.runtime.journal import Journal
@@ -138,7 +142,8 @@ async def _load(workloads: Mapping[str, Mapping[str, Any]], **config: Any) -> As
         def spawn(name: str, argv: Any, env: Any, cwd: Path, fds: Any) -> Child:
             return Child(name, argv, env=env, cwd=cwd, journal=journal, on_line=lambda _t, _text: None, fds=fds)
 
-        load = Load(Path(folder), spawn=spawn)
+        kinds = [workload["kind"] for workload in workloads.values()]
+        load = Load(Path(folder), spawn=spawn, processes=processes, kinds=kinds)
         try:
             await load.open()
             said = {"nonce": NONCE, "writer": 0, "name": "load-0", "history": str(history), "workloads": workloads}
@@ -173,8 +178,8 @@ def _ourselves(*arguments: str) -> str:
 
 
 @contextmanager
-def _broker() -> Iterator[str]:
-    """A broker with a stream in memory: what is compared is the client's side."""
+def broker() -> Iterator[tuple[str, int]]:
+    """A broker with a stream in memory, since what is compared is the client's side: its address and pid."""
     server = Path(sys.executable).with_name("nats-server")
     with TemporaryDirectory() as folder:
         argv = [str(server), "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", folder, "--ports_file_dir", folder]
@@ -184,7 +189,7 @@ def _broker() -> Iterator[str]:
                     time.sleep(0.01)
                 url = json.loads(told[0])["nats"][0]
                 _ourselves("stream", url)
-                yield url
+                yield url, process.pid
             finally:
                 process.kill()
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import UsageError
 
 CONTROL_VARIABLE = "NATS_HARNESS_LOAD"  # the number of the inherited socket over which the runner speaks
-LONGEST_MESSAGE = 1 << 20
+PROOF_VARIABLE = "NATS_HARNESS_LOAD_PROOF"  # what a worker of Locust's shows its master
+KINDS_VARIABLE = "NATS_HARNESS_LOAD_KINDS"  # the kinds of workload that will be offered, by comma
+LONGEST_MESSAGE = 1 << 24  # a payload of the system file may be large
 
 # What stands for {op} and {ref} in rendered texts until an operation fills them; no URL, header or TOML holds these.
 OP, REF = "\x01op\x01", "\x01ref\x01"
@@ -27,6 +29,9 @@ class LoadConfig:
     `history` is the folder of the history, `name` and `writer` the recorder's. `workloads` are the system file's
     tables, rendered, with OP and REF in place of {op} and {ref}. `direct` is the broker's address past every proxy,
     for the final read of a stream; `connect` its user and password, token, or creds. `secrets` never reach a file.
+    `here` are addresses of this machine's containers, which may be called as its loopback may.
+
+    Where `parts` processes carry the load, this one is number `part`: `for_part` says how they differ.
     """
 
     nonce: str
@@ -38,6 +43,20 @@ class LoadConfig:
     connect: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     most_in_flight: int = MOST_IN_FLIGHT
+    here: Sequence[str] = ()
+    part: int = 0
+    parts: int = 1
+
+    def for_part(self, part: int, parts: int) -> LoadConfig:
+        """What process `part` of `parts` is told: a writer, a name, its share of what may be in flight."""
+        return replace(
+            self,
+            writer=self.writer + part,
+            name=part_name(self.name, part),
+            most_in_flight=max(1, self.most_in_flight // parts),
+            part=part,
+            parts=parts,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As it is sent."""
@@ -51,15 +70,19 @@ class LoadConfig:
         return config
 
     def check(self) -> None:
-        """Raises UsageError unless every address is on this machine's loopback."""
+        """Raises UsageError unless every address is on this machine's loopback, or one of its containers'."""
         for where, url in self._urls():
-            host = urlsplit(url).hostname or ""
-            if not _is_loopback(host):
+            if self.is_elsewhere(url):
                 raise UsageError(
-                    f"load is offered on this machine only, and {host or url!r} is not its loopback",
+                    f"load is offered on this machine only, and {urlsplit(url).hostname or url!r} is not its loopback",
                     where=where,
                     fix="name a service by its placeholder ({web.url}), so that the work crosses a link",
                 )
+
+    def is_elsewhere(self, url: str) -> bool:
+        """Whether a URL leads off this machine, or nowhere that we know."""
+        host = urlsplit(url).hostname or ""
+        return host not in self.here and not _is_loopback(host)
 
     def _urls(self) -> Iterator[tuple[str, str]]:
         if self.direct:
@@ -68,6 +91,16 @@ class LoadConfig:
             for table in ("submit", "poll", "publish"):
                 if workload.get(table):
                     yield f"workloads.{name}.{table}.url", workload[table]["url"]
+            if workload.get("host"):
+                yield f"workloads.{name}.host", workload["host"]
+            for variable, text in (workload.get("env") or {}).items():
+                yield from ((f"workloads.{name}.env.{variable}", url) for url in text.split(",") if "://" in url)
+
+
+def part_name(name: str, part: int) -> str:
+    """The recorder's name of process `part` of the load "load-0": load-0, load-1 ..."""
+    stem, _, first = name.rpartition("-")
+    return f"{stem}-{int(first) + part}"
 
 
 def _is_loopback(host: str) -> bool:

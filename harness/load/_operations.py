@@ -48,36 +48,12 @@ class Flight:
         self._room.set()
 
 
-class Operations:
-    """The operations of one workload."""
+class Sightings:
+    """What is seen of the operations of one workload, by those who look after them in the load's own process."""
 
-    def __init__(self, kind: str, workload: str, *, recorder: Recorder, reporter: Reporter, flight: Flight) -> None:
-        self.kind, self.workload, self.recorder = kind, workload, recorder
-        self._reporter, self._flight = reporter, flight
-        self._started: dict[int, int] = {}  # n of what is in flight: start_ns
+    def __init__(self, workload: str, recorder: Recorder) -> None:
+        self.workload, self.recorder = workload, recorder
         self._marker = f"{recorder.nonce}-{recorder.writer}-"
-
-    def begin(self, intended_ns: int, *, size: int = 0) -> int:
-        """Begins one; it is in the history, as unknown, before the first byte is sent. Raises HistoryError."""
-        n = self.recorder.begin(self.workload, intended_ns, size=size)
-        self._started[n] = now_ns()
-        self._flight.add()
-        return n
-
-    def finish(self, n: int, answer: Answer) -> None:
-        """Finishes operation n, once."""
-        self.recorder.finish(
-            n,
-            answer.outcome,
-            ref=answer.ref,
-            seq=answer.seq,
-            status=answer.status,
-            error=answer.error,
-            duplicate=answer.duplicate,
-        )
-        response_ms = (now_ns() - self._started.pop(n)) / 1e6
-        self._flight.remove()
-        self._reporter.add(self.kind, self.workload, response_ms, answer)
 
     def sight(
         self,
@@ -108,6 +84,38 @@ class Operations:
     def id(self, n: int) -> OpId:
         """The operation's id in the history."""
         return OpId(self.recorder.writer or 0, n)
+
+
+class Operations(Sightings):
+    """The operations of one workload."""
+
+    def __init__(self, kind: str, workload: str, *, recorder: Recorder, reporter: Reporter, flight: Flight) -> None:
+        super().__init__(workload, recorder)
+        self.kind = kind
+        self._reporter, self._flight = reporter, flight
+        self._started: dict[int, int] = {}  # n of what is in flight: start_ns
+
+    def begin(self, intended_ns: int, *, size: int = 0) -> int:
+        """Begins one; it is in the history, as unknown, before the first byte is sent. Raises HistoryError."""
+        n = self.recorder.begin(self.workload, intended_ns, size=size)
+        self._started[n] = now_ns()
+        self._flight.add()
+        return n
+
+    def finish(self, n: int, answer: Answer) -> None:
+        """Finishes operation n, once."""
+        self.recorder.finish(
+            n,
+            answer.outcome,
+            ref=answer.ref,
+            seq=answer.seq,
+            status=answer.status,
+            error=answer.error,
+            duplicate=answer.duplicate,
+        )
+        response_ms = (now_ns() - self._started.pop(n)) / 1e6
+        self._flight.remove()
+        self._reporter.add(self.kind, self.workload, response_ms, answer)
 
     @property
     def in_flight(self) -> int:

@@ -1,32 +1,25 @@
-"""The load's own side: one asyncio program that the runner steers by JSON lines over an inherited socket.
+"""The load's own side: one asyncio program that the runner steers (`_steering`).
 
-    runner -> load    {"do": "configure", "config": ...}, {"do": "start", "times": 1.0}, {"do": "stop"}, {"do": "final"}
-    load -> runner    {"is": "ready", "t_ns": ...}, and so "configured", "started", "stopped", "finished"
-
-The state of the work is read from the history, never from these messages. Start and stop may come again, in turns.
-The configuration comes this way too, and not as a file: it is known only once the system runs, while Locust takes
-seconds to start, and it holds secrets.
+Start and stop may come again, in turns.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import HistoryError
 from harness.history.clock import now_ns
 from harness.history.recorder import Recorder
 from harness.load import kinds
-from harness.load._config import LONGEST_MESSAGE, LoadConfig
+from harness.load._config import LoadConfig
 from harness.load._noise import Noise
 from harness.load._operations import Flight, Operations
 from harness.load._reporter import Reporter, Stats
+from harness.load._steering import Channel
 from harness.load.arrivals import Arrivals
 from harness.verdict import Doubt
 
@@ -35,55 +28,79 @@ _AT_A_TIME = 32
 """Arrivals offered before answers get their turn, when the load is behind."""
 BEHIND_SHARE = 0.95
 """Fewer of the intended arrivals offered is a trouble (docs/guarantees.md, load behind)."""
-ORPHANED = 3
-"""The exit code of a load whose runner went away."""
 
 
-async def serve(control: socket.socket, stats: Stats) -> None:
-    """Offers the load as the runner says, until it says `final`. Leaves the process at once if the runner goes away."""
-    reader, writer = await asyncio.open_unix_connection(sock=control, limit=LONGEST_MESSAGE)
+class Offering(Protocol):
+    """What is offered, as the runner's words steer it. It records that it started, stopped, and Locust's totals."""
 
-    def tell(word: str) -> None:
-        writer.write(json.dumps({"is": word, "t_ns": now_ns()}).encode() + b"\n")
+    async def connect(self) -> None:
+        """Connects what connects."""
+        ...
 
-    commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    async def start(self, times: float, start_ns: int) -> None:
+        """Begins to offer, at `times` the usual rate."""
+        ...
+
+    def burst(self, times: float, seconds: float, start_ns: int) -> None:
+        """Offers so much more from `start_ns` on, for so long, that it is `times` the present rate."""
+        ...
+
+    async def stop(self) -> None:
+        """Offers no more, and waits for the answers that are due."""
+        ...
+
+    async def final(self) -> None:
+        """The last look at what became of the work; stops first if nobody did."""
+        ...
+
+
+Make = Callable[[LoadConfig, Recorder, asyncio.TaskGroup], Offering]
+
+
+async def serve(channel: Channel, stats: Stats) -> None:
+    """Offers the workloads of our own kinds as the runner says, until it says `final`."""
+    channel.tell("ready")
+    config = LoadConfig.from_json((await channel.next())["config"])
+    await conduct(channel, config, lambda config, recorder, tasks: _Session(config, recorder, tasks, stats))
+
+
+async def conduct(channel: Channel, config: LoadConfig, make: Make) -> None:
+    """Steers one offering, from its configuration to `final`, and keeps its recorder."""
     async with asyncio.TaskGroup() as tasks:
-        listening = tasks.create_task(_listen(reader, commands))
-        tell("ready")
-        config = LoadConfig.from_json((await commands.get())["config"])
         recorder = Recorder(Path(config.history), name=config.name, nonce=config.nonce, writer=config.writer)
         for secret in config.secrets:
             recorder.secret(secret)
-        session = _Session(config, recorder, stats, tasks)
-        tell("configured")
-        while (command := await commands.get())["do"] != "final":
-            if command["do"] == "start":
-                await session.start(float(command["times"]))
-                tell("started")
-            else:
-                await session.stop()
-                tell("stopped")
-        await session.final()
-        listening.cancel()
+        offering = make(config, recorder, tasks)
+        channel.tell("configured")
+        while (command := await channel.next())["do"] != "final":
+            match command["do"]:
+                case "connect":
+                    await offering.connect()
+                    channel.tell("connected")
+                case "start":
+                    start_ns = command.get("start_ns")
+                    if start_ns is None:
+                        await offering.connect()
+                    await offering.start(float(command["times"]), start_ns or now_ns())
+                    channel.tell("started")
+                case "burst":
+                    start_ns = command.get("start_ns") or now_ns()
+                    offering.burst(float(command["times"]), float(command["seconds"]), start_ns)
+                    channel.tell("bursting")
+                case _:
+                    await offering.stop()
+                    channel.tell("stopped")
+        await offering.final()
     recorder.close()
-    tell("finished")
-    await writer.drain()
-    writer.close()
-
-
-async def _listen(reader: asyncio.StreamReader, commands: asyncio.Queue[dict[str, Any]]) -> None:
-    with suppress(ConnectionError):
-        while line := await reader.readline():
-            commands.put_nowait(json.loads(line))
-    # The runner is gone: nobody judges what comes now, and the work must end. All that was recorded is in the files.
-    os._exit(ORPHANED)
+    channel.tell("finished")
+    await channel.close()
 
 
 class _Session:
-    """The workloads under way."""
+    """Our own kinds of workload under way; see `Offering`."""
 
-    def __init__(self, config: LoadConfig, recorder: Recorder, stats: Stats, tasks: asyncio.TaskGroup) -> None:
-        self._recorder, self._stats, self._tasks = recorder, stats, tasks
+    def __init__(self, config: LoadConfig, recorder: Recorder, tasks: asyncio.TaskGroup, stats: Stats) -> None:
+        self._config, self._recorder, self._stats, self._tasks = config, recorder, stats, tasks
         self._reporter, self._noise = Reporter(stats), Noise(recorder)
         self._background = [tasks.create_task(self._reporter.run()), tasks.create_task(self._noise.run())]
         flight = Flight(config.most_in_flight, recorder)
@@ -94,19 +111,32 @@ class _Session:
             self._kinds[name] = kinds.make(workload["kind"], workload, operations, config, tasks)
         self._flight = flight
         self._arrivals: dict[str, Arrivals] = {}
+        self._bursts: list[tuple[str, Arrivals]] = []
         self._offering: list[asyncio.Task[None]] = []
 
-    async def start(self, times: float) -> None:
-        """Connects what connects, and begins to offer each workload at `times` its rate."""
+    async def connect(self) -> None:
+        """Connects what connects."""
         await asyncio.gather(*(kind.start() for kind in self._kinds.values()))
-        start_ns = now_ns()
-        self._arrivals = {name: Arrivals(rate * times, start_ns) for name, rate in self._rates.items()}
-        rates = {name: arrivals.rate for name, arrivals in self._arrivals.items()}
+
+    async def start(self, times: float, start_ns: int) -> None:
+        """Begins to offer our part of each workload at `times` its rate, from `start_ns` on."""
+        part, parts = self._config.part, self._config.parts
+        self._arrivals = {name: Arrivals(rate * times, start_ns, part, parts) for name, rate in self._rates.items()}
+        rates = {name: arrivals.rate / parts for name, arrivals in self._arrivals.items()}
         self._line("load", event="started", t_ns=start_ns, times=times, rates=rates)
         self._offering = [
             self._tasks.create_task(self._offer(self._kinds[name], arrivals))
             for name, arrivals in self._arrivals.items()
         ]
+
+    def burst(self, times: float, seconds: float, start_ns: int) -> None:
+        """Offers more beside the usual arrivals, which go on as they are."""
+        part, parts, until_ns = self._config.part, self._config.parts, start_ns + int(seconds * 1e9)
+        for name, usual in self._arrivals.items():
+            more = Arrivals(usual.rate * (times - 1), start_ns, part, parts, until_ns=until_ns)
+            self._bursts.append((name, more))
+            self._offering.append(self._tasks.create_task(self._offer(self._kinds[name], more)))
+        self._line("load", event="burst", t_ns=start_ns, times=times, until_ns=until_ns)
 
     async def stop(self) -> None:
         """Ends the arrivals, waits for the answers that are due, and counts."""
@@ -117,7 +147,10 @@ class _Session:
         if self._offering:
             await asyncio.wait(self._offering)
         arrivals = {name: (one.taken, one.intended(stop_ns)) for name, one in self._arrivals.items()}
-        self._offering, self._arrivals = [], {}
+        for name, one in self._bursts:
+            offered, intended = arrivals[name]
+            arrivals[name] = (offered + one.taken, intended + one.intended(stop_ns))
+        self._offering, self._arrivals, self._bursts = [], {}, []
         for name, (offered, intended) in arrivals.items():
             if offered < intended * BEHIND_SHARE:
                 self._trouble(Doubt.LOAD_BEHIND, f"{name}: {offered} of {intended} intended arrivals were offered")
@@ -137,7 +170,7 @@ class _Session:
 
     async def _offer(self, kind: kinds.Kind, arrivals: Arrivals) -> None:
         try:
-            while True:
+            while not arrivals.over:
                 wait_ns = 0
                 for _ in range(_AT_A_TIME):
                     await self._flight.room()

@@ -6,7 +6,7 @@ A row is read again only until it is finished, a sighting once.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.history import rows
 from harness.history._rowform import Texts, row_dtype, sight_dtype
-from harness.history.rows import CODE_OF_OUTCOME, HEADER, PROVED, Outcome, Step
+from harness.history.rows import CODE_OF_OUTCOME, HEADER, PROVED, OpId, Outcome, Step
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 _OK, _FAIL, _UNKNOWN = (CODE_OF_OUTCOME[outcome] for outcome in (Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN))
@@ -36,37 +36,125 @@ class Counts:
         """All of them."""
         return self.ok + self.fail + self.unknown + self.in_flight
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.ok + other.ok,
+            self.fail + other.fail,
+            self.unknown + other.unknown,
+            self.in_flight + other.in_flight,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An accepted operation without a terminal sighting: its n, and when it was accepted."""
+    """An accepted operation without a terminal sighting, and when it was accepted."""
 
-    n: int
+    op: OpId
     end_ns: int
 
 
 class LiveView:
-    """The operations of one writer, and what became of them. Everything is as of the last `update`."""
+    """The operations of a load's writers, and what became of them. Everything is as of the last `update`."""
 
     def __init__(
-        self, history: Path, *, writer: int, sights: Sequence[str] = (), followed: Collection[str] | None = None
+        self,
+        history: Path,
+        *,
+        writers: Sequence[int] = (0,),
+        sights: Sequence[str] = (),
+        followed: Collection[str] | None = None,
+        done: Collection[str] = (),
     ) -> None:
         """`sights` names the recorders whose sightings count ("load-0", "runner"); files may come later.
 
         `followed` names the workloads whose operations are seen to become terminal while the load runs; None: all.
-        What becomes of others is seen only at the final read, so that they are never open. See `driver.followed`.
+        What becomes of others is seen only at the final read, so that they are never open. Operations of the workloads
+        `done` are at their end with their first effect. See `driver.followed` and `driver.done`.
         """
-        self._writer, self._followed = writer, followed
-        ops = history / f"ops-{writer}.rows"
-        self._ops = _Slots(ops, row_dtype())
-        self._texts = Texts(ops.with_suffix(".strings"))
+        self._writers = {writer: _Writer(history / f"ops-{writer}.rows", writer, followed, done) for writer in writers}
         self._sights = [_Slots(history / f"sights-{name}.rows", sight_dtype()) for name in sights]
-        self._rows: _Array = np.zeros(0, row_dtype())
-        self._settled: _Array = np.zeros(0, np.int64)  # by n: when first terminal, 0 for not yet
-        self._unfinished = 0  # the first n that may still change
 
     def update(self) -> None:
         """Reads what has come since."""
+        for writer in self._writers.values():
+            writer.update()
+        for slots in self._sights:
+            found = slots.read(slots.count)
+            slots.count += len(found)
+            found = found[np.isin(found["kind"], (*_TERMINAL, Step.EFFECT))]
+            for number in np.unique(found["writer"]).tolist():
+                if number in self._writers:
+                    self._writers[number].see(found[found["writer"] == number])
+
+    @property
+    def offered(self) -> int:
+        """How many operations were begun."""
+        return sum(len(writer.known) for writer in self._writers.values())
+
+    def counts(self) -> Counts:
+        """All operations."""
+        return self._counts(lambda known: known)
+
+    def begun(self, from_ns: int, to_ns: int) -> Counts:
+        """The operations that were begun in [from_ns, to_ns)."""
+        return self._counts(lambda known: known[(known["start_ns"] >= from_ns) & (known["start_ns"] < to_ns)])
+
+    def ended(self, from_ns: int, to_ns: int) -> Counts:
+        """The operations that were finished in [from_ns, to_ns)."""
+        return self._counts(lambda known: known[(known["end_ns"] >= from_ns) & (known["end_ns"] < to_ns)])
+
+    def last_second_ok(self, now_ns: int) -> bool:
+        """Whether something was accepted in the last second, nothing came out otherwise, and nothing waits longer."""
+        from_ns = now_ns - 1_000_000_000
+        ended = self.ended(from_ns, now_ns + 1)
+        hangs = self._counts(lambda known: known[(known["end_ns"] == 0) & (known["start_ns"] < from_ns)])
+        return ended.ok > 0 and ended.ok == ended.offered and not hangs.offered
+
+    def first_ok(self, after_ns: int) -> int | None:
+        """When the first operation that was begun at or after `after_ns` was accepted; None: none was yet."""
+        moments = []
+        for writer in self._writers.values():
+            known = writer.known
+            moments += known["end_ns"][(known["start_ns"] >= after_ns) & (known["outcome"] == _OK)].tolist()
+        return min(moments, default=None)
+
+    def open(self) -> list[Open]:
+        """What is accepted and not terminal, by writer and n."""
+        return [
+            Open(OpId(writer.number, n), end_ns) for writer in self._writers.values() for n, end_ns in writer.open()
+        ]
+
+    def open_before(self, t_ns: int) -> list[int]:
+        """When each open operation was accepted that was so before `t_ns`."""
+        return [end_ns for writer in self._writers.values() for _, end_ns in writer.open() if end_ns < t_ns]
+
+    def settled(self) -> int:
+        """How many operations have a terminal sighting."""
+        return sum(int(np.count_nonzero(writer.settled)) for writer in self._writers.values())
+
+    def settled_ns(self, op: OpId) -> int | None:
+        """When the operation was first seen terminal; None: not yet."""
+        settled = self._writers[op.writer].settled
+        return int(settled[op.n]) or None if op.n < len(settled) else None
+
+    def _counts(self, chosen: Callable[[_Array], _Array]) -> Counts:
+        return sum((_counts(chosen(writer.known)) for writer in self._writers.values()), Counts())
+
+
+class _Writer:
+    """The operations of one writer."""
+
+    def __init__(self, path: Path, number: int, followed: Collection[str] | None, done: Collection[str]) -> None:
+        self.number, self._followed, self._done = number, followed, done
+        self._ops = _Slots(path, row_dtype())
+        self._texts = Texts(path.with_suffix(".strings"))
+        self._rows: _Array = np.zeros(0, row_dtype())
+        self._settled: _Array = np.zeros(0, np.int64)  # by n: when first terminal, 0 for not yet
+        self._effects: _Array = np.zeros(0, np.int64)  # by n: when first done, likewise
+        self._unfinished = 0  # the first n that may still change
+
+    def update(self) -> None:
+        """Reads the rows that have come or may have changed since."""
         found = self._ops.read(self._unfinished)
         count = self._unfinished + len(found)
         self._rows = _grown(self._rows, self._ops.count, count)
@@ -74,93 +162,56 @@ class LiveView:
         unfinished = np.flatnonzero(found["end_ns"] == 0)
         self._unfinished = self._unfinished + int(unfinished[0]) if len(unfinished) else count
         self._ops.count = count
-        for slots in self._sights:
-            self._see(slots)
 
     @property
-    def offered(self) -> int:
-        """How many operations were begun."""
-        return self._ops.count
-
-    def counts(self) -> Counts:
-        """All operations."""
-        return _counts(self._known)
-
-    def begun(self, from_ns: int, to_ns: int) -> Counts:
-        """The operations that were begun in [from_ns, to_ns)."""
-        known = self._known
-        return _counts(known[(known["start_ns"] >= from_ns) & (known["start_ns"] < to_ns)])
-
-    def ended(self, from_ns: int, to_ns: int) -> Counts:
-        """The operations that were finished in [from_ns, to_ns)."""
-        known = self._known
-        return _counts(known[(known["end_ns"] >= from_ns) & (known["end_ns"] < to_ns)])
-
-    def last_second_ok(self, now_ns: int) -> bool:
-        """Whether something was accepted in the last second, nothing came out otherwise, and nothing waits longer."""
-        from_ns = now_ns - 1_000_000_000
-        known, ended = self._known, self.ended(from_ns, now_ns + 1)
-        hangs = np.any((known["end_ns"] == 0) & (known["start_ns"] < from_ns))
-        return ended.ok > 0 and ended.ok == ended.offered and not hangs
-
-    def first_ok(self, after_ns: int) -> int | None:
-        """When the first operation that was begun at or after `after_ns` was accepted; None: none was yet."""
-        known = self._known
-        ends = known["end_ns"][(known["start_ns"] >= after_ns) & (known["outcome"] == _OK)]
-        return int(ends.min()) if len(ends) else None
-
-    def open(self) -> list[Open]:
-        """What is accepted and not terminal, by n."""
-        ends = self._known["end_ns"]
-        return [Open(int(n), int(ends[n])) for n in np.flatnonzero(self._is_open())]
-
-    def open_before(self, t_ns: int) -> list[int]:
-        """When each open operation was accepted that was so before `t_ns`."""
-        ends = self._known["end_ns"]
-        found: list[int] = ends[self._is_open() & (ends < t_ns)].tolist()
-        return found
-
-    def settled(self) -> int:
-        """How many operations have a terminal sighting."""
-        return int(np.count_nonzero(self._settled_known))
-
-    def settled_ns(self, n: int) -> int | None:
-        """When operation n was first seen terminal; None: not yet."""
-        return int(self._settled[n]) or None if n < len(self._settled) else None
-
-    @property
-    def _known(self) -> _Array:
+    def known(self) -> _Array:
+        """The rows."""
         return self._rows[: self._ops.count]
 
     @property
-    def _settled_known(self) -> _Array:
+    def settled(self) -> _Array:
+        """By n: when it was first seen terminal, 0 for not yet."""
         if len(self._settled) < self._ops.count:
             self._settled = _grown(self._settled, len(self._settled), self._ops.count)
         return self._settled[: self._ops.count]
 
-    def _is_open(self) -> _Array:
-        is_open: _Array = (self._known["outcome"] == _OK) & (self._settled_known == 0)
-        if self._followed is None or not len(is_open):
-            return is_open
-        self._texts.load()
-        followed = [code for code, name in enumerate(self._texts.tables["workload"]) if name in self._followed]
-        return is_open & np.isin(self._known["workload"], followed)
+    def open(self) -> Iterator[tuple[int, int]]:
+        """What is accepted and not terminal: n, and when it was accepted."""
+        is_open: _Array = (self.known["outcome"] == _OK) & (self.settled == 0)
+        if self._followed is not None and len(is_open):
+            is_open &= self._of(self._followed)
+        if self._done and len(is_open):
+            self._effects = _grown(self._effects, len(self._effects), self._ops.count)
+            is_open &= ~(self._of(self._done) & (self._effects[: self._ops.count] != 0))
+        places = np.flatnonzero(is_open)
+        return zip(places.tolist(), self.known["end_ns"][places].tolist(), strict=True)
 
-    def _see(self, slots: _Slots) -> None:
-        found = slots.read(slots.count)
-        slots.count += len(found)
-        found = found[np.isin(found["kind"], _TERMINAL) & (found["writer"] == self._writer)]
+    def _of(self, workloads: Collection[str]) -> _Array:
+        """Which operations are of these workloads."""
+        self._texts.load()
+        codes = [code for code, name in enumerate(self._texts.tables["workload"]) if name in workloads]
+        return np.isin(self.known["workload"], codes)
+
+    def see(self, found: _Array) -> None:
+        """Notes terminal sightings and effects of operations of this writer."""
+        effects = found["kind"] == Step.EFFECT
+        self._settled = self._noted(self._settled, found[~effects])
+        if self._done:
+            self._effects = self._noted(self._effects, found[effects])
+
+    def _noted(self, moments: _Array, found: _Array) -> _Array:
+        """`moments` by n, with those of the sightings where there was none."""
         if not len(found):
-            return
+            return moments
         size = int(found["n"].max()) + 1
         if size > rows.MAX_N // 2:  # a marker that nobody wrote: a phantom, for others to judge
             found = found[found["n"] < self._ops.count]
             size = self._ops.count
-        self._settled = _grown(self._settled, len(self._settled), max(size, len(self._settled)))
-        first, times = found["n"], found["t_ns"]
-        for n, t_ns in zip(first.tolist(), times.tolist(), strict=True):
-            if self._settled[n] == 0:
-                self._settled[n] = t_ns
+        moments = _grown(moments, len(moments), max(size, len(moments)))
+        for n, t_ns in zip(found["n"].tolist(), found["t_ns"].tolist(), strict=True):
+            if moments[n] == 0:
+                moments[n] = t_ns
+        return moments
 
 
 class _Slots:

@@ -8,6 +8,7 @@ unknown  anything else; the error tells what was seen
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ NO_REF = "no ref"  # accepted, but the answer does not tell the system's id
 NOT_CONNECTED = "not connected"  # refused by our own client, which does not buffer; nothing was sent
 NO_RESPONDERS = "no responders"
 TOO_LARGE = "payload too large"
+ANSWER_TOO_LARGE = "answer too large"  # more than we read
 NOT_SENT = "not sent"  # our own client raised before it wrote anything
 
 
@@ -66,11 +68,17 @@ def http(
     return Answer(Outcome.OK, ref=ref, status=status)
 
 
+# As nats-server writes it; to parse JSON would be a tenth of what a publish costs.
+_ACKNOWLEDGED = re.compile(rb'\{"stream":"[^"\\]*","seq":(\d+)\}')
+
+
 def jetstream(reply: bytes) -> Answer:
     """The reply to a publish: JetStream's acknowledgement, its error, or (empty) that nobody listens on the subject.
 
     The error keeps JetStream's own number and words: "jetstream 10077 maximum messages exceeded".
     """
+    if acknowledged := _ACKNOWLEDGED.fullmatch(reply):
+        return Answer(Outcome.OK, seq=int(acknowledged[1]))
     if not reply:
         return failed(NO_RESPONDERS)
     try:
@@ -81,3 +89,18 @@ def jetstream(reply: bytes) -> Answer:
         return Answer(Outcome.OK, seq=int(told["seq"]), duplicate=bool(told.get("duplicate")))
     except (ValueError, KeyError, AttributeError, TypeError):
         return unknown(BAD_ANSWER)
+
+
+NO_RESPONDERS_STATUS = "503"
+
+
+def request(reply: bytes, status: str) -> Answer:
+    """The reply to a request; `status` is its header of that name, which the broker's own word has."""
+    if status == NO_RESPONDERS_STATUS and not reply:
+        return failed(NO_RESPONDERS, int(status))
+    return Answer(Outcome.OK)
+
+
+def handed_over() -> Answer:
+    """A message that a connected client took, and that nobody answers."""
+    return Answer(Outcome.OK)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,8 +155,15 @@ class Lab:
 
 
 @asynccontextmanager
-async def load(folder: Path, workloads: Mapping[str, Mapping[str, Any]], **config: Any) -> AsyncIterator[Lab]:
-    """A load under way; its process is ended with the block."""
+async def load(
+    folder: Path,
+    workloads: Mapping[str, Mapping[str, Any]],
+    *,
+    processes: int = 1,
+    locustfiles: Mapping[str, Path] | None = None,
+    **config: Any,
+) -> AsyncIterator[Lab]:
+    """A load under way; its processes are ended with the block."""
     state, os.environ["NATS_HARNESS_STATE"] = os.environ.get("NATS_HARNESS_STATE"), str(folder)
     try:
         journal = Journal.create("tests")
@@ -170,17 +178,28 @@ async def load(folder: Path, workloads: Mapping[str, Mapping[str, Any]], **confi
         return children[-1]
 
     history = folder / "history"
-    made = Load(folder, spawn=spawn, name=NAME)
+    kinds = [workload["kind"] for workload in workloads.values()]
+    made = Load(folder, spawn=spawn, processes=0 if locustfiles else processes, locustfiles=locustfiles, kinds=kinds)
     try:
         await made.open()
         settings = {"nonce": NONCE, "writer": 0, "name": NAME, "history": str(history), "workloads": workloads}
         await made.configure(LoadConfig(**{**settings, **config}))
-        yield Lab(made, history, LiveView(history, writer=0, sights=[NAME]))
+        yield Lab(made, history, LiveView(history, writers=made.writers, sights=made.names))
     finally:
         await made.close()
         for child in children:
             child.close()
         journal.close()
+
+
+async def until(met: Callable[[], bool], lab: Lab, within_s: float = 10) -> None:
+    """Waits until it is so, as of the load's own view."""
+    deadline = time.monotonic() + within_s
+    lab.live.update()
+    while not met():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {lab.live.counts()}"
+        await asyncio.sleep(0.05)
+        lab.live.update()
 
 
 def by_workload(history: History) -> dict[str, list[Operation]]:

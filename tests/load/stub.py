@@ -37,6 +37,11 @@ class Stub:
                 await answer.prepare(request)
                 await answer.write(b'{"id": "1"')
                 self._drop(request)
+            case "endless":
+                answer = web.StreamResponse(status=202)
+                await answer.prepare(request)
+                while True:
+                    await answer.write(b" " * 65536)
             case "garbage":
                 assert request.transport is not None
                 request.transport.write(b"this is no HTTP\r\n\r\n")

@@ -46,3 +46,33 @@ def test_nothing_was_intended_before_the_start() -> None:
 def test_a_rate_must_make_sense(rate: float) -> None:
     with pytest.raises(ValueError, match="a rate is above 0"):
         Arrivals(rate, 0)
+
+
+@given(rates, starts, st.integers(1, 500))
+def test_a_burst_ends_by_itself(rate: float, start_ns: int, wanted: int) -> None:
+    until_ns = Arrivals(rate, start_ns).at_ns(wanted)
+    burst = Arrivals(rate, start_ns, until_ns=until_ns)
+    taken = []
+    while not burst.over:
+        taken.append(burst.take(until_ns))
+    assert taken == [Arrivals(rate, start_ns).at_ns(k) for k in range(burst.intended(until_ns + 10**9))]
+    assert burst.take(until_ns + 10**9) is None
+
+
+@given(rates, starts, st.integers(1, 5), st.integers(0, 10**10))
+def test_processes_that_share_a_pace_offer_exactly_what_one_would(
+    rate: float, start_ns: int, parts: int, passed_ns: int
+) -> None:
+    until_ns = start_ns + min(passed_ns, int(50e9 / rate))
+    whole = Arrivals(rate, start_ns)
+    shared = [Arrivals(rate, start_ns, part, parts) for part in range(parts)]
+    count = whole.intended(until_ns)
+    assert sum(one.intended(until_ns) for one in shared) == count
+    taken = sorted(one.at_ns(k) for one in shared for k in range(one.intended(until_ns)))
+    assert taken == [whole.at_ns(k) for k in range(count)]
+
+
+@pytest.mark.parametrize("part", [-1, 2])
+def test_a_part_is_one_of_its_parts(part: int) -> None:
+    with pytest.raises(ValueError, match="is none of 2"):
+        Arrivals(1, 0, part, 2)

@@ -121,12 +121,13 @@ async def test_without_its_runner_it_ends_at_once_and_loses_nothing(tmp_path: Pa
         async with load(tmp_path, {"orders": http(url, "done", rate=100)}) as lab:
             await lab.load.start()
             await asyncio.sleep(0.5)
-            assert lab.load._writer is not None
+            locust = lab.load._shares[0].locust
+            assert locust._writer is not None
+            assert locust._process is not None
             gone_ns = time.monotonic_ns()
-            lab.load._writer.close()  # as the kernel would, had we died
-            assert lab.load._process is not None
+            locust._writer.close()  # as the kernel would, had we died
             async with asyncio.timeout(5):
-                assert str(await lab.load._process.wait()) == "exit code 3"
+                assert str(await locust._process.wait()) == "exit code 3"
             ended_ns = time.monotonic_ns()
             history = lab.read()
             assert all(one.start_ns < ended_ns for one in history.operations())
@@ -144,7 +145,7 @@ def test_a_killed_runner_takes_its_load_along(tmp_path: Path) -> None:
 
         async def main():
             async with load(Path({str(tmp_path)!r}), {{"e": jetstream("nats://127.0.0.1:9")}}) as lab:
-                print(lab.load.pid, flush=True)
+                print(lab.load.pids[0], flush=True)
                 await asyncio.sleep(60)
 
         asyncio.run(main())
@@ -165,8 +166,7 @@ def test_a_killed_runner_takes_its_load_along(tmp_path: Path) -> None:
 async def test_what_cannot_be_recorded_is_not_sent(tmp_path: Path) -> None:
     with stub() as url:
         async with load(tmp_path, {"orders": http(url, "done", rate=200)}) as lab:
-            assert lab.load.pid is not None
-            resource.prlimit(lab.load.pid, resource.RLIMIT_FSIZE, (64 * 101, 64 * 101))  # as a full disk would be
+            resource.prlimit(lab.load.pids[0], resource.RLIMIT_FSIZE, (64 * 101, 64 * 101))  # as a full disk would be
             await lab.load.start()
             await asyncio.sleep(1.5)
             await lab.load.stop()

@@ -164,7 +164,7 @@ def test_the_view_of_the_runner_agrees_with_the_history(lab: Lab, operations: di
     terminal = {"done", "poll-done", "poll-failed"}
     accepted = {one.id.n for name, found in operations.items() for one in found if one.outcome is Outcome.OK}
     still_open = accepted - {one.id.n for name in terminal for one in operations[name]}
-    assert {one.n for one in lab.live.open()} == still_open
+    assert {one.op.n for one in lab.live.open()} == still_open
 
 
 async def test_even_a_request_that_may_be_repeated_is_sent_once() -> None:

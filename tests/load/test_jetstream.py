@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.js import JetStreamContext
@@ -13,7 +14,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 
 from harness.history.reader import History
 from harness.history.rows import Operation, Outcome, Step, find_markers, marker
-from tests.load.lab import NONCE, Broker, Lab, broker, by_workload, jetstream, load, stream
+from tests.load.lab import NONCE, Broker, Lab, broker, by_workload, jetstream, load, stream, until
 
 MEMORY = StorageType.MEMORY
 
@@ -22,15 +23,6 @@ async def run(lab: Lab, seconds: float, times: float = 1) -> None:
     await lab.load.start(times)
     await asyncio.sleep(seconds)
     await lab.load.stop()
-
-
-async def until(met: Callable[[], bool], lab: Lab, within_s: float = 10) -> None:
-    deadline = time.monotonic() + within_s
-    lab.live.update()
-    while not met():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {lab.live.counts()}"
-        await asyncio.sleep(0.05)
-        lab.live.update()
 
 
 def operations(lab: Lab) -> list[Operation]:
@@ -113,7 +105,35 @@ async def test_our_consumer_sees_each_message_and_empties_a_work_queue(server: B
     seen = {(one.op, one.seq, one.attempt) for one in history.sightings(Step.DELIVERED) if one.source == "consumer"}
     assert seen == {(one.id, one.seq, 1) for one in found}
     assert {one.op for one in history.sightings(Step.RESULT) if one.proved} == {one.id for one in found}
+    assert sorted((one.op, one.seq) for one in history.sightings(Step.EFFECT)) == sorted(
+        (one.id, one.seq) for one in found
+    )
     [read] = history.lines("read")
+    assert (read["complete"], read["count"]) == (True, 0)
+
+
+async def test_what_was_delivered_and_is_still_held_is_one_effect(server: Broker, tmp_path: Path) -> None:
+    workloads = {"work": jetstream(server.url, consume=True)}
+    async with stream(server, storage=MEMORY), load(tmp_path, workloads, direct=server.url) as lab:
+        await lab.load.start()
+        await until(lambda: lab.live.offered > 100, lab)
+        await lab.load.stop()
+        await until(lambda: not lab.live.open(), lab)
+        await lab.load.final()
+        found, history = operations(lab), lab.read()
+    assert sorted((one.op, one.seq) for one in history.sightings(Step.EFFECT)) == sorted(
+        (one.id, one.seq) for one in found
+    )
+    assert history.lines("read")[0]["count"] == len(found)
+
+
+async def test_an_empty_stream_is_read_to_its_end(server: Broker, tmp_path: Path) -> None:
+    async with (
+        stream(server, storage=MEMORY),
+        load(tmp_path, {"events": jetstream(server.url)}, direct=server.url) as lab,
+    ):
+        await lab.load.final()
+        [read] = lab.read().lines("read")
     assert (read["complete"], read["count"]) == (True, 0)
 
 
@@ -200,12 +220,11 @@ async def test_without_the_broker_the_read_is_incomplete(
 
 async def test_killed_at_full_rate_it_leaves_a_row_for_each_message(server: Broker, tmp_path: Path) -> None:
     workloads = {"events": jetstream(server.url, rate=50_000)}
-    config = {"direct": server.url, "most_in_flight": 64}
+    config: dict[str, Any] = {"direct": server.url, "most_in_flight": 64}
     async with stream(server, storage=MEMORY) as context, load(tmp_path, workloads, **config) as lab:
         await lab.load.start()
         await asyncio.sleep(1.5)
-        assert lab.load.pid is not None
-        lab.load._process.signal(signal.SIGKILL)  # type: ignore[union-attr]
+        os.kill(lab.load.pids[0], signal.SIGKILL)
         await lab.load.close()
         state = (await context.stream_info("S")).state
         last = [find_markers(NONCE, (await context.get_msg("S", seq)).data.decode()).ours[0]  # type: ignore[union-attr]
@@ -218,3 +237,16 @@ async def test_killed_at_full_rate_it_leaves_a_row_for_each_message(server: Brok
     assert set(last) <= rows.keys()
     assert sum(one.outcome is Outcome.OK for one in rows.values()) <= state.messages
     assert {line["name"] for line in history.troubles()} >= {"history incomplete", "load behind"}
+
+
+async def test_where_the_system_lists_its_own_effects_a_message_is_none(server: Broker, tmp_path: Path) -> None:
+    workloads = {"work": {**jetstream(server.url, consume=True), "effects": True}}
+    async with stream(server, storage=MEMORY), load(tmp_path, workloads, direct=server.url) as lab:
+        await lab.load.start()
+        await until(lambda: lab.live.offered > 100, lab)
+        await lab.load.stop()
+        await until(lambda: not lab.live.open(), lab)
+        await lab.load.final()
+        found, history = operations(lab), lab.read()
+    assert list(history.sightings(Step.EFFECT)) == []
+    assert {one.op for one in history.sightings(Step.RESULT)} == {one.id for one in found}

@@ -19,7 +19,7 @@ def recorder(tmp_path: Path) -> Recorder:
 
 @pytest.fixture
 def live(tmp_path: Path) -> LiveView:
-    return LiveView(tmp_path, writer=3, sights=["load-0", "runner"])
+    return LiveView(tmp_path, writers=[3], sights=["load-0", "runner"])
 
 
 def test_before_anything_is_written_there_is_nothing(live: LiveView) -> None:
@@ -67,18 +67,33 @@ def test_an_accepted_operation_is_open_until_its_first_terminal_sighting(
     recorder.sight(Step.RESULT, t_ns=20, source="poll", op=OpId(3, 4_000_000_000), proved=True)  # nobody's
     runner.sight(Step.DEAD_LETTER, t_ns=30, source="dead", op=OpId(3, 5))
     live.update()
-    assert [one.n for one in live.open()] == [1, 2, 6]
+    assert [one.op.n for one in live.open()] == [1, 2, 6]
     assert len(live.open_before(between_ns)) == 2
-    assert (live.settled_ns(0), live.settled_ns(1), live.settled_ns(99)) == (10, None, None)
+    assert tuple(live.settled_ns(OpId(3, n)) for n in (0, 1, 99)) == (10, None, None)
     assert live.settled() == 3
 
 
 def test_what_becomes_of_some_workloads_is_not_seen_meanwhile(recorder: Recorder, tmp_path: Path) -> None:
-    live = LiveView(tmp_path, writer=3, followed=["b"])
+    live = LiveView(tmp_path, writers=[3], followed=["b"])
     for workload in ("a", "b", "a"):
         recorder.finish(recorder.begin(workload, 0), Outcome.OK)
     live.update()
-    assert [one.n for one in live.open()] == [1]
+    assert [one.op.n for one in live.open()] == [1]
+
+
+def test_an_effect_is_the_end_where_nobody_asks_after_the_work(recorder: Recorder, tmp_path: Path) -> None:
+    live = LiveView(tmp_path, writers=[3], sights=["load-0"], followed=["a", "b"], done=["b"])
+    for workload in ("a", "b", "a", "b", "b"):
+        recorder.finish(recorder.begin(workload, 0), Outcome.OK)
+    for n in (0, 1, 5):  # the last of an operation whose row comes later than its effect
+        recorder.sight(Step.EFFECT, t_ns=10, source="effects", op=OpId(3, n))
+    recorder.sight(Step.RESULT, t_ns=20, source="poll", op=OpId(3, 2), proved=True)
+    live.update()
+    assert [one.op.n for one in live.open()] == [0, 3, 4]
+    recorder.finish(recorder.begin("b", 0), Outcome.OK)
+    recorder.sight(Step.DEAD_LETTER, t_ns=30, source="dead", op=OpId(3, 3))
+    live.update()
+    assert [one.op.n for one in live.open()] == [0, 4]
 
 
 def test_the_last_second(recorder: Recorder, live: LiveView) -> None:

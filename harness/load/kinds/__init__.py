@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from harness.errors import UnknownName
@@ -13,8 +13,11 @@ from harness.load._operations import Operations
 
 # Where each kind lives; a module is imported once a workload needs it, for aiohttp and nats cost 0.2 s each.
 _KINDS = {
+    "core": "harness.load.kinds.core",
+    "http": "harness.load.kinds.http",
     "http-async": "harness.load.kinds.http_async",
     "jetstream": "harness.load.kinds.jetstream",
+    "request": "harness.load.kinds.request",
 }
 
 
@@ -44,6 +47,13 @@ class Kind(Protocol):
     async def close(self) -> None:
         """Lets go of connections."""
         ...
+
+
+def preload(kinds: Iterable[str]) -> None:
+    """Imports these kinds now, while nobody waits and before workers are forked; a name that is none is for `make`."""
+    for kind in kinds:
+        if kind in _KINDS:
+            importlib.import_module(_KINDS[kind])
 
 
 def make(

@@ -23,9 +23,13 @@ _ACK_WAIT_S = 5.0
 class Consumer:
     """Takes every message of one stream and acknowledges it."""
 
-    def __init__(self, connection: Connection, stream: str, operations: Operations) -> None:
+    def __init__(self, connection: Connection, stream: str, operations: Operations, *, counts: bool) -> None:
+        """`counts`: a message that is delivered is its operation's effect."""
+        self._counts = counts
         self._connection, self._stream, self._operations = connection, stream, operations
         self._name = f"harness-{operations.recorder.nonce}-{operations.workload}"
+        self.seen: set[int] = set()
+        """The sequences that were delivered; each is an effect once, however often it was."""
 
     async def run(self) -> None:
         """Consumes until cancelled, over whatever client there is at the time."""
@@ -53,7 +57,10 @@ class Consumer:
         ours = find_markers(operations.recorder.nonce, text).ours
         if len(ours) == 1:
             operations.sight(Step.DELIVERED, source=SOURCE, op=ours[0], seq=seq, attempt=attempt)
+            if self._counts and seq not in self.seen:
+                operations.sight(Step.EFFECT, source=SOURCE, op=ours[0], seq=seq)
             operations.sight(Step.RESULT, source=SOURCE, op=ours[0], seq=seq, attempt=attempt, proved=True)
         else:
             operations.line("phantom", source=SOURCE, text=text[:200])
+        self.seen.add(seq)
         await message.ack()

@@ -19,7 +19,7 @@ import aiohttp
 from harness.history.clock import now_ns
 from harness.history.rows import Step, find_markers
 from harness.load._config import OP, REF
-from harness.load._operations import Operations
+from harness.load._operations import Sightings
 from harness.load.kinds._http import session
 from harness.load.kinds._paths import Condition, Proof
 
@@ -34,7 +34,7 @@ class Polls:
     """The open operations of one workload."""
 
     def __init__(
-        self, table: Mapping[str, Any], operations: Operations, answers_s: float, tasks: asyncio.TaskGroup
+        self, table: Mapping[str, Any], operations: Sightings, answers_s: float, tasks: asyncio.TaskGroup
     ) -> None:
         self._operations, self._tasks = operations, tasks
         self._url, self._answers_s = table["url"], answers_s
