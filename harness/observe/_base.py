@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +16,6 @@ OWN_NAME = "nats-harness-"
 """How the names of the observers' own NATS connections begin."""
 OWN_NAMES = ("nats-harness", "harness-")
 """How those of the whole harness do (readiness, the load's final read); none of them is a client of the system."""
-PROBE_ADDRESS, FRESH_ADDRESS = "127.0.0.77", "127.0.0.78"
-"""The addresses that the probe's connections come from, the lasting and the fresh ones, so that each of them is known
-from its first packet."""
 SHOWN_BYTES = 300
 """How much of a record without a marker is kept."""
 
@@ -67,15 +63,6 @@ class Gap:
             now = monotonic_ns()
             self._recorder.line("gap", t_ns=now, source=self._source, from_ns=self._from_ns, to_ns=now, why=self._why)
             self._from_ns = None
-
-
-def why(error: BaseException) -> str:
-    """An error in a few words: the errno's name where there is one, as ECONNREFUSED."""
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, OSError) and error.errno is not None:
-        return errno.errorcode.get(error.errno, str(error.errno))
-    return str(error) or type(error).__name__
 
 
 def find_op(recorder: Recorder, text: str, *, source: str) -> OpId | None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from harness.history.clock import Anchor, parse_time
-from harness.observe._base import FRESH_ADDRESS, OWN_NAMES, PROBE_ADDRESS, Json
+from harness.observe._base import OWN_NAMES, Json
+from harness.observe._own_ends import FRESH, LASTING
 
 ENDED_BY_PEER = frozenset({"Client Closed", "Read Error", "Write Error"})
 """Reasons by which the broker knows only that the other end closed: our proxy, for whatever reason. All others
@@ -63,6 +64,6 @@ def _entry(server: str, found: Mapping[str, Json], anchor: Anchor) -> Entry:
         start_ns=anchor.t_of_wall(parse_time(found["start"])),
         stop_ns=anchor.t_of_wall(parse_time(stop)) if stop else None,
         reason=str(found.get("reason", "")),
-        ours=name.startswith(OWN_NAMES) or found["ip"] in (PROBE_ADDRESS, FRESH_ADDRESS),
+        ours=name.startswith(OWN_NAMES) or found["ip"] in (LASTING.address, FRESH.address),
         used=any(found.get(sign) for sign in ("name", "lang", "in_msgs", "out_msgs", "subscriptions")),
     )

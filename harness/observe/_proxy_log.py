@@ -124,8 +124,10 @@ class ProxyLog:
         found.removed.append(direction)
         found.first_sign_ns = found.first_sign_ns or t_ns
         # The warning of a failed read comes before the removal that it leads to, so there is one for each of these.
-        if direction == "downstream" and not found.upstream_port and self._strays:
-            at_ns, found.upstream_port, reason = self._strays.pop(0)
+        stray = next((stray for stray in self._strays if stray[0] >= found.opened_ns), None)
+        if direction == "downstream" and not found.upstream_port and stray is not None:
+            self._strays.remove(stray)
+            at_ns, found.upstream_port, reason = stray
             events = self._sign(found, at_ns, "upstream", reason)
             if events:
                 return events

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from time import monotonic_ns
 
+from harness.errors import why
 from harness.history.recorder import Recorder
 from harness.observe import _http
-from harness.observe._base import Gap, Json, why
+from harness.observe._base import Gap, Json
 
 POLLS_EVERY_S = 1.0
 ANSWERS_WITHIN_S = 1.0

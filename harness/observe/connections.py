@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic_ns
 from typing import NamedTuple
 
+from harness.errors import why
 from harness.history.clock import take_anchor
 from harness.history.recorder import Recorder
-from harness.observe import _http, _kernel
-from harness.observe._base import FRESH_ADDRESS, PROBE_ADDRESS, Gap, Json, why
+from harness.observe import _http
+from harness.observe._base import Gap, Json
 from harness.observe._connz import ENDED_BY_PEER, Connz, Entry
+from harness.observe._own_ends import FRESH, is_probe
 from harness.observe._proxy_log import SETTLE_NS, Accepted, Event, ProxyLog
-from harness.runtime.contract import Link, LinkKey
+from harness.runtime.contract import Ends, Link, LinkKey
 from harness.verdict import Doubt
 
 CONNZ_EVERY_S = 0.25
@@ -53,12 +55,18 @@ class _Bound(NamedTuple):
     opened_ns: int
 
 
+States = Callable[[Sequence[Ends]], Awaitable[Mapping[Ends, str]]]
+"""Asks the kernel for the state of sockets of the proxies, as Runtime.socket_states does."""
+
+
 class Connections:
     """Records lines of kind `connection` for all `links`. `monitors`: each broker node's monitoring URL."""
 
-    def __init__(self, recorder: Recorder, links: Mapping[LinkKey, Link], monitors: Mapping[str, str]) -> None:
+    def __init__(
+        self, recorder: Recorder, links: Mapping[LinkKey, Link], monitors: Mapping[str, str], states: States
+    ) -> None:
         self.source = "connections"
-        self._recorder, self._monitors = recorder, monitors
+        self._recorder, self._monitors, self._states = recorder, monitors, states
         self._ports: dict[int, list[_Bound]] = {}
         self._watches = [
             _LinkWatch(recorder, link, self._ports, bind=link.target in monitors) for link in links.values()
@@ -95,7 +103,7 @@ class Connections:
         while True:
             asked_ns = monotonic_ns()
             try:
-                states = _kernel.states(ends for watch in self._watches for ends in watch.ends())
+                states = await self._states([ends for watch in self._watches for ends in watch.ends()])
             except OSError as error:
                 self._kernel_gap.open(f"sockets: {why(error)}", from_ns=asked_ns)
             else:
@@ -120,7 +128,7 @@ class Connections:
         earliest = 0 if owners else entry.start_ns - GUESS_WITHIN_NS
         probes = entry.ours or not entry.used
         found = [
-            (_is_probe(client) != probes, opened_ns, client, watch)
+            (is_probe(client) != probes, opened_ns, client, watch)
             for watch in owners or watches
             for client, opened_ns in watch.unbound.items()
             if earliest <= opened_ns <= latest
@@ -147,7 +155,7 @@ class _LinkWatch:
         self.dialled_from: set[int] = set()
         """Ports from which the proxy was seen to have dialled the broker, whoever's they were."""
         self._recorder, self._log, self._ports = recorder, ProxyLog(link.port), ports
-        self._binds, self._listens = bind, f"127.0.0.1:{link.port}"
+        self._binds, self._listens = bind, f"{link.host}:{link.port}"
         self._bound: dict[str, int] = {}  # client -> port, of open connections
         self._pids: dict[str, int] = {}  # client -> the proxy that accepted it
         self._suspects: dict[str, int] = {}  # client -> when the kernel first had it closed
@@ -167,15 +175,15 @@ class _LinkWatch:
     def alive(self) -> int:
         """Connections that neither the log nor the kernel has closed, the probe's left out."""
         return sum(
-            not found.first_sign_ns and client not in self._told and not _is_probe(client)
+            not found.first_sign_ns and client not in self._told and not is_probe(client)
             for client, found in self._log.open.items()
         )
 
-    def ends(self) -> list[_kernel.Ends]:
+    def ends(self) -> list[Ends]:
         """The proxy's sockets towards the clients of open connections."""
         return [(self._listens, client) for client in self._log.open if client not in self._told]
 
-    def compare(self, asked_ns: int, states: Mapping[_kernel.Ends, str]) -> None:
+    def compare(self, asked_ns: int, states: Mapping[Ends, str]) -> None:
         """Closes that the log does not tell, told once the kernel has had them closed for a while."""
         for ends in self.ends():
             state = states.get(ends, "")
@@ -227,7 +235,7 @@ class _LinkWatch:
         return [
             found
             for client, found in self._log.open.items()
-            if found.dialled and client not in self._bound and not client.startswith(FRESH_ADDRESS)
+            if found.dialled and client not in self._bound and not FRESH.made(client)
         ]
 
     def _record(self, events: list[Event]) -> None:
@@ -258,7 +266,7 @@ class _LinkWatch:
 
     def _line(self, client: str, event: str, t_ns: int, *, via: str, **more: str | int | None) -> None:
         known = {name: value for name, value in more.items() if value is not None}
-        if _is_probe(client):
+        if is_probe(client):
             known["probe"] = True
         self._recorder.line(
             "connection",
@@ -352,10 +360,6 @@ class _ConnzWatch:
         detail = f"a client at {entry.remote} reached {self._node} past the proxies (its cid {entry.cid})"
         self._recorder.line("trouble", name=Doubt.BYPASS, detail=detail, links=[])
         self._connz.told(entry)
-
-
-def _is_probe(client: str) -> bool:
-    return client.startswith((PROBE_ADDRESS + ":", FRESH_ADDRESS + ":"))
 
 
 def _port(address: str) -> int:

@@ -84,10 +84,11 @@ class Probe:
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
         await self._answer("stopped", fault=-1, order={"do": "stop", "fault": -1}, within_s=STARTS_WITHIN_S)
 
-    async def watch(self, fault: int, link: LinkKey) -> None:
+    async def watch(self, fault: int, link: LinkKey, *, size: int = 0, wait: bool = True) -> None:
         """Crosses `link` from now on; returns once ten records were answered each way, or after 2 s without that.
 
-        Raises HarnessError where the process died.
+        Without `wait` it returns at once, for a link that nothing can cross yet. A record has at least `size` bytes
+        (see probing.Order). Raises HarnessError where the process died.
         """
         crossed = self._runtime.links[link]
         target = self._runtime.nodes[crossed.target]
@@ -95,14 +96,16 @@ class Probe:
             "fault": fault,
             "link": link,
             "kind": "nats" if target.role == "broker" else "http",
-            "through": ("127.0.0.1", crossed.port),
+            "through": (crossed.host, crossed.port),
             "direct": (target.direct(what="host"), int(target.direct(what="port"))),
+            "size": size,
             "path": path if (path := self._paths.get(target.service, "/")).startswith("/") else "/",
             "login": self._login,
         }
+        within_s = READY_WITHIN_S if wait else 0
         async with self._orders:
             try:
-                await self._answer("ready", fault, order={"do": "watch", **order}, within_s=READY_WITHIN_S)
+                await self._answer("ready", fault, order={"do": "watch", **order}, within_s=within_s)
             except TimeoutError:
                 return  # the link, or what it leads to, is not well as it is: the records tell
 

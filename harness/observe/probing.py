@@ -20,9 +20,12 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any, Literal
 
+from harness.errors import why
 from harness.history.recorder import Recorder
-from harness.observe import _http, _nats
-from harness.observe._base import FRESH_ADDRESS, OWN_NAME, PROBE_ADDRESS, why
+from harness.observe import _http
+from harness.observe._base import OWN_NAME
+from harness.observe._own_ends import FRESH, LASTING, Ends, Own
+from harness.runtime import _nats
 
 RECORDS_EVERY_S = 0.01
 REQUESTS_EVERY_S = 0.02
@@ -36,13 +39,16 @@ OUTSTANDING = 64
 """Requests on one HTTP connection that may be unanswered; beyond that a record counts as sent, and waits."""
 READY_AFTER = 10
 
-Way = Literal["to", "from", "round", "fresh"]
+Way = Literal["to", "from", "round", "fresh", "end"]
 Keeper = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to watch: `through` the proxy and `direct`, as (host, port); `path` is asked for by HTTP."""
+    """What to watch: `through` the proxy and `direct`, as (host, port); `path` is asked for by HTTP.
+
+    A record has at least `size` bytes: of payload, or of a question; answers are as large as the service makes them.
+    """
 
     fault: int
     link: tuple[str, str]
@@ -50,11 +56,8 @@ class Order:
     through: tuple[str, int]
     direct: tuple[str, int]
     path: str = "/"
+    size: int = 0
     login: dict[str, str] = field(default_factory=dict)
-
-    def local(self, address: str) -> str | None:
-        """The address of our own to come from, where that can be."""
-        return address if self.through[0].startswith("127.") else None
 
 
 class Crossing(ABC):
@@ -65,6 +68,7 @@ class Crossing(ABC):
 
     def __init__(self, order: Order, recorder: Recorder) -> None:
         self.order, self._recorder = order, recorder
+        self.ends = Ends(order.through)
         self.ready = asyncio.Event()
         self._sent: dict[Way, int] = {}
         self._answered: dict[Way, int] = dict.fromkeys(self.ways, 0)
@@ -81,6 +85,10 @@ class Crossing(ABC):
         finally:
             for way in self._pending:
                 self.fail(way, "unanswered")
+
+    async def open(self, own: Own) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection through the link. Raises OSError."""
+        return await asyncio.open_connection(*self.order.through, local_addr=self.ends.next(own))
 
     @abstractmethod
     def keepers(self) -> list[Keeper]:
@@ -107,6 +115,10 @@ class Crossing(ABC):
             self._answered[way] += 1
             if min(self._answered.values()) >= READY_AFTER:
                 self.ready.set()
+
+    def lost(self, error: str) -> None:
+        """The connection through the link ended."""
+        self._write("end", self._number("end"), monotonic_ns(), None, error, old=self.old)
 
     def fail(self, way: Way, error: str) -> None:
         """Records of that way that are not answered by now never will be."""
@@ -142,7 +154,7 @@ class Crossing(ABC):
         n, sent_ns, got_ns, error = self._number("fresh"), monotonic_ns(), None, "unanswered"
         try:
             async with asyncio.timeout(FRESH_WITHIN_S):
-                reader, writer = await _open(self.order, FRESH_ADDRESS)
+                reader, writer = await self.open(FRESH)
                 try:
                     await self.first_answer(reader, writer)
                     got_ns = monotonic_ns()
@@ -190,7 +202,8 @@ class NatsCrossing(Crossing):
         for side in ("through", "direct"):
             if side not in self._sides:
                 return f"{side}: {self._errors.get(side, 'not connected yet')}"
-        self._sides["through" if way == "to" else "direct"].publish(f"{self._subject}.{way}", b"%d" % n)
+        payload = (b"%d" % n).ljust(self.order.size)
+        self._sides["through" if way == "to" else "direct"].publish(f"{self._subject}.{way}", payload)
         return None
 
     async def first_answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -212,7 +225,7 @@ class NatsCrossing(Crossing):
                 name=OWN_NAME + "probe",
                 login=order.login,
                 within_s=CONNECTS_WITHIN_S,
-                local=order.local(PROBE_ADDRESS),
+                local=self.ends.next(LASTING),
             )
             connection.subscribe(
                 f"{self._subject}.{hears}", lambda heard: self.got(hears, int(heard.data), heard.got_ns)
@@ -220,6 +233,8 @@ class NatsCrossing(Crossing):
             await connection.flush(within_s=CONNECTS_WITHIN_S)
             self._sides[side] = connection
             self._errors[side] = await connection.lost()
+            if side == "through":
+                self.lost(self._errors[side])
             self._old = False
             self.fail(hears, self._errors[side])
         except OSError as error:
@@ -253,7 +268,8 @@ class HttpCrossing(Crossing):
         if len(self._asked) >= OUTSTANDING:
             return f"{OUTSTANDING} before it are unanswered"
         self._asked.append(n)
-        self._writer.write(_http.request(*self.order.through, self.order.path))
+        headers = {"X-Padding": "x" * self.order.size} if self.order.size else None
+        self._writer.write(_http.request(*self.order.through, self.order.path, headers))
         return None
 
     async def first_answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -270,7 +286,7 @@ class HttpCrossing(Crossing):
     async def _keep(self) -> None:
         try:
             async with asyncio.timeout(CONNECTS_WITHIN_S):
-                reader, writer = await _open(self.order, PROBE_ADDRESS)
+                reader, writer = await self.open(LASTING)
         except OSError as error:
             self._error = why(error)
             return
@@ -279,8 +295,10 @@ class HttpCrossing(Crossing):
             while not (await _http.read_answer(reader)).last or self._asked:
                 self.got("round", self._asked.popleft(), monotonic_ns())
             self._error = "EOF"
+            self.lost(self._error)
         except OSError as error:
             self._error = why(error)
+            self.lost(self._error)
         finally:
             self._writer, self._old = None, False
             self._asked.clear()
@@ -293,11 +311,6 @@ async def _again(keep: Keeper) -> None:
     while True:
         await keep()
         await asyncio.sleep(AGAIN_EVERY_S)
-
-
-async def _open(order: Order, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    local = order.local(address)
-    return await asyncio.open_connection(*order.through, local_addr=(local, 0) if local else None)
 
 
 KINDS = {"nats": NatsCrossing, "http": HttpCrossing}

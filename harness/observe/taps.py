@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, monotonic_ns
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, why
 from harness.history.recorder import Recorder
 from harness.history.rows import OpId, Step
-from harness.observe import _nats
-from harness.observe._base import OWN_NAME, Gap, Json, as_text, find_op, first, json_path, why
+from harness.observe._base import OWN_NAME, Gap, Json, as_text, find_op, first, json_path
+from harness.runtime import _nats
 from harness.system.model import SystemFile
 
 PING_EVERY_S = 1.0

@@ -15,10 +15,12 @@ from harness.errors import UsageError, suggestion
 from harness.system import _measures
 from harness.system._lines import Path
 from harness.system._mistakes import Mistake
-from harness.system.model import KINDS, KINDS_LATER
+from harness.system.model import KINDS
 from harness.system.placeholders import ADDRESS_FORMS, RESERVED, address, environment_name, names, strings
 
 Raw = dict[str, object]
+MARKER_HEADER = "Harness-Op"
+"""The header of every message that the load publishes, with its {op}."""
 
 
 def table(data: object, *keys: str) -> Raw:
@@ -68,7 +70,7 @@ def check(data: Raw, folder: FilePath, clauses: Collection[str] | None) -> Itera
     yield from _entries(data)
     yield from _prepare(data)
     for name, workload in tables(data, "workloads").items():
-        yield from _workload(("workloads", name), workload, data)
+        yield from _workload(("workloads", name), workload, data, folder)
     yield from _hardening(data)
     for name, state in tables(data, "states").items():
         yield from _state(("states", name), state, data, clauses)
@@ -116,9 +118,8 @@ def _service(path: Path, service: Raw, variable: object) -> Iterator[Mistake]:
     name = str(path[-1])
     if name in RESERVED or re.search(r"-\d+$", name):
         yield Mistake(path, f"no service can be called {name}", "nodes and placeholders of ours have such names")
-    if not service.get("command"):
-        why = " (its image alone needs the container runtime, which is not there yet)" if "image" in service else ""
-        yield _missing((*path, "command"), f'add command = ["..."]{why}')
+    if not service.get("command") and "image" not in service:
+        yield _missing((*path, "command"), 'add command = ["..."]')
     ports = table(service, "ports")
     for port in set(ports) & {*ADDRESS_FORMS}:
         yield Mistake((*path, "ports", port), f"no port can be called {port}", f"{{name.{port}}} means an address")
@@ -128,7 +129,7 @@ def _service(path: Path, service: Raw, variable: object) -> Iterator[Mistake]:
             asked = asked.get("http")
         if isinstance(asked, str) and asked.startswith("/") and not ports:
             yield Mistake((*path, key), f"{name} has no port to ask", "add ports = { http = 8080 }", asked)
-    yield from _ready((*path, "ready"), service.get("ready"))
+    yield from _ready((*path, "ready"), service.get("ready"), ports)
     if service.get("fixed") is True:
         if not ports:
             yield Mistake((*path, "fixed"), f"{name} has no port that could be fixed", "add ports = { http = 8080 }")
@@ -143,15 +144,22 @@ def _service(path: Path, service: Raw, variable: object) -> Iterator[Mistake]:
         yield Mistake((*path, "env", variable), "is the hardening's variable", fix)
 
 
-def _ready(path: Path, ready: object) -> Iterator[Mistake]:
+def _ready(path: Path, ready: object, ports: Collection[str]) -> Iterator[Mistake]:
     if not isinstance(ready, dict):
         return
     ways = [way for way in ("http", "tcp", "log", "command") if way in ready]
     if len(ways) != 1 and set(ready) <= {"http", "tcp", "log", "command"}:
         yield Mistake(path, f"has {' and '.join(ways) or 'no way'}", 'give exactly one, such as ready = "/healthz"')
-    for way in ways:
-        if way != "http":
-            yield _not_there_yet((*path, way), f"ready by {way}", 'ready = "/path" works', ready[way])
+    port = ready.get("tcp")
+    if isinstance(port, str) and port not in ports:
+        fix = suggestion(port, ports) if ports else "add ports = { http = 8080 }"
+        yield Mistake((*path, "tcp"), "this service has no such port", fix, port)
+    yield from _command((*path, "command"), ready)
+
+
+def _command(path: Path, table: Raw) -> Iterator[Mistake]:
+    if table.get("command") == []:
+        yield Mistake(path, "is empty", 'write the program and its arguments: ["psql", "-c", "..."]', [])
 
 
 def _entries(data: Raw) -> Iterator[Mistake]:
@@ -174,22 +182,22 @@ def _prepare(data: Raw) -> Iterator[Mistake]:
 # ---- work -----------------------------------------------------------------------------------------------------------
 
 
-def _workload(path: Path, workload: Raw, data: Raw) -> Iterator[Mistake]:
+def _workload(path: Path, workload: Raw, data: Raw, folder: FilePath) -> Iterator[Mistake]:
     kind = workload.get("kind")
+    if kind not in KINDS:
+        if "kind" in workload:
+            yield Mistake((*path, "kind"), "no such kind of workload", suggestion(str(kind), KINDS), kind)
+        else:
+            yield _missing((*path, "kind"), f"kinds that work: {', '.join(KINDS)}")
+        return
     if kind == "http-async":
         yield from _http_async(path, workload, kept_names(data))
     elif kind == "jetstream":
         yield from _jetstream(path, workload, data)
-    elif "kind" not in workload:
-        yield _missing((*path, "kind"), f"kinds that work: {', '.join(KINDS)}")
-    elif kind in KINDS_LATER:
-        what = f'workload kind "{kind}"'
-        yield _not_there_yet((*path, "kind"), what, f"kinds that work: {', '.join(KINDS)}")
-    else:
-        fix = suggestion(str(kind), [*KINDS, *KINDS_LATER])
-        yield Mistake((*path, "kind"), "no such kind of workload", fix, kind)
-    if kind not in KINDS:
-        return
+    elif kind == "locust":
+        yield from _locust(path, workload, folder)
+    yield from _submit((*path, "submit"), table(workload, "submit"))
+    yield from _publish((*path, "publish"), table(workload, "publish"))
     if isinstance(workload.get("effects"), dict):
         yield from _effects((*path, "effects"), table(workload, "effects"))
     finders: list[tuple[Path, object]] = [((*path, "dead"), workload.get("dead"))]
@@ -205,17 +213,46 @@ def _finds(path: Path, finder: Raw) -> Iterator[Mistake]:
 
 
 def _http_async(path: Path, workload: Raw, kept: Collection[str]) -> Iterator[Mistake]:
-    submit, poll = table(workload, "submit"), table(workload, "poll")
-    accepted, refused = submit.get("accepted"), submit.get("refused")
-    if isinstance(accepted, list) and isinstance(refused, list):
-        for status in [status for status in accepted if status in refused]:
-            yield Mistake((*path, "submit", "refused"), f"{status} is accepted and refused", "it can be one of them")
+    poll = table(workload, "poll")
+    if workload.get("submit") and "ref" not in table(workload, "submit"):
+        yield _missing((*path, "submit", "ref"), 'add ref = "$.id": where the answer tells the id that is polled')
     asked = [name for part in ("url", "headers") for text in strings(poll.get(part)) for name in names(text)]
     # An unknown word there is told as such, and may well be meant to be {ref}.
     known = all(address(name) or environment_name(name) or name in kept for name in asked)
     if isinstance(poll.get("url"), str) and known:
         fix = "put {ref} where the system's id belongs"
         yield Mistake((*path, "poll", "url"), "asks the same for every operation", fix, poll["url"])
+
+
+def _submit(path: Path, submit: Raw) -> Iterator[Mistake]:
+    accepted, refused = submit.get("accepted"), submit.get("refused")
+    if isinstance(accepted, list) and isinstance(refused, list):
+        for status in [status for status in accepted if status in refused]:
+            yield Mistake((*path, "refused"), f"{status} is accepted and refused", "it can be one of them")
+
+
+def _publish(path: Path, publish: Raw) -> Iterator[Mistake]:
+    if "json" in publish and "payload" in publish:
+        yield Mistake((*path, "payload"), "stands beside json", "a message has one payload: leave one of them out")
+    if any(name.lower() == MARKER_HEADER.lower() for name in table(publish, "headers")):
+        fix = "leave it out: each message carries it, with {op}"
+        yield Mistake((*path, "headers", MARKER_HEADER), "is the harness' own", fix)
+
+
+def _locust(path: Path, workload: Raw, folder: FilePath) -> Iterator[Mistake]:
+    file = workload.get("file")
+    if isinstance(file, str):
+        if not (folder / file).is_file():
+            yield Mistake((*path, "file"), f"no such file in {folder}", "its path is taken from there", file)
+        elif "," in file or not file.endswith(".py"):
+            yield Mistake((*path, "file"), "no name that Locust takes", "let it end in .py, without a comma", file)
+    for variable in table(workload, "env"):
+        if variable.startswith("LOCUST_"):
+            fix = "leave it out: users and spawn_rate say how much, and scenarios for how long"
+            yield Mistake((*path, "env", variable), "would set an option of Locust's", fix)
+    if "op" in table(workload, "effects"):
+        fix = 'write ref = "$..." for the id that the locustfile gives as context={"op": ...}'
+        yield Mistake((*path, "effects", "op"), "its requests carry no id of ours", fix)
 
 
 def _jetstream(path: Path, workload: Raw, data: Raw) -> Iterator[Mistake]:
@@ -253,18 +290,27 @@ def _effects(path: Path, effects: Raw) -> Iterator[Mistake]:
     ways = [way for way in ("url", "command", "stream") if way in effects]
     if len(ways) != 1:
         yield Mistake(path, f"has {' and '.join(ways) or 'no source'}", "give exactly one, such as url")
-    for way in ways:
-        if way != "url":
-            yield _not_there_yet((*path, way), f"effects by {way}", 'write url = "..." and each = "..."', effects[way])
-    if "url" in ways:
-        if "each" not in effects:
-            yield _missing((*path, "each"), 'add each = "$.items[*]": where the records are')
+    if len(ways) == 1:
+        [way] = ways
+        yield from _records(path, way, effects)
         yield from _finds(path, effects)
-        goes_on = any("cursor" in names(text) for text in strings(effects["url"]))
-        if goes_on and "next" not in effects:
-            yield _missing((*path, "next"), 'add next = "$.next": where an answer tells the next {cursor}')
-        if "next" in effects and not goes_on:
-            yield Mistake((*path, "url"), "has no {cursor} to put next into", "add {cursor}, or leave next out")
+    yield from _command((*path, "command"), effects)
+
+
+def _records(path: Path, way: str, effects: Raw) -> Iterator[Mistake]:
+    """What finds the records of one way, and where reading goes on."""
+    if way == "url" and "each" not in effects:
+        yield _missing((*path, "each"), 'add each = "$.items[*]": where the records are')
+    if way != "url" and "each" in effects:
+        what = "line that the command prints" if way == "command" else "message of the stream"
+        yield Mistake((*path, "each"), "has no meaning here", f"leave it out: each {what} is one record")
+    goes_on = any("cursor" in names(text) for text in strings(effects[way]))
+    if goes_on and "next" not in effects:
+        where = "an answer tells the next {cursor}" if way == "url" else "the last line tells the next {cursor}"
+        yield _missing((*path, "next"), f'add next = "$.next": where {where}')
+    if "next" in effects and not goes_on:
+        fix = "leave next out" if way == "stream" else "add {cursor}, or leave next out"
+        yield Mistake((*path, way), "has no {cursor} to put next into", fix)
 
 
 # ---- measures and states --------------------------------------------------------------------------------------------

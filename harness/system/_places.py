@@ -58,6 +58,11 @@ _PLACES = (
     _Place("workloads.*.poll.headers.*", "poll", _WORK | {"op", "ref"}),
     _Place("workloads.*.poll.proof.*", "proof", frozenset({"op", "ref"})),
     _Place("workloads.*.publish.url", "publish", _WORK | {_ALL}),
+    _Place("workloads.*.publish.json.**", "publish", _WORK | {"op"}),
+    _Place("workloads.*.publish.payload", "publish", _WORK | {"op"}),
+    _Place("workloads.*.publish.headers.*", "publish", _WORK | {"op"}),
+    _Place("workloads.*.host", "a locustfile's host and env", _WORK),
+    _Place("workloads.*.env.*", "a locustfile's host and env", _WORK | {_ALL}),
     _Place("workloads.*.effects.url", "effects", _WORK | {"cursor"}),
     _Place("workloads.*.effects.command.*", "effects", _WORK | {"python", "cursor"}),
 )

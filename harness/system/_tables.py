@@ -5,7 +5,7 @@ One exception: a request's `json` is the field `body` here, since pydantic's mod
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
@@ -14,6 +14,7 @@ from harness.system._values import (
     Count,
     Duration,
     EffectsPromise,
+    HeaderName,
     HttpUrl,
     JsonPath,
     Name,
@@ -40,8 +41,8 @@ from harness.system._values import (
     as_tuple,
 )
 
-KINDS = ("http-async", "jetstream")
-KINDS_LATER = ("http", "request", "core", "locust")
+MOST_PROCESSES = 16
+KINDS = ("http-async", "http", "jetstream", "request", "core", "locust")
 
 
 class Table(BaseModel):
@@ -160,12 +161,15 @@ class Prepare(Table):
 
 
 class Submit(Request):
-    """How one operation is offered: which statuses promise (`accepted`), which certainly do not (`refused`)."""
+    """How one operation is offered: which statuses promise (`accepted`), which certainly do not (`refused`).
+
+    `ref` is where the answer tells the system's id; an accepted answer without it is no promise.
+    """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     accepted: Annotated[Statuses, Field(min_length=1)]
     refused: Statuses = ()
-    ref: JsonPath
+    ref: JsonPath | None = None
 
 
 class Poll(Table):
@@ -186,7 +190,10 @@ class _Finds(Table):
 
 
 class Effects(_Finds):
-    """Where effects are enumerated: an HTTP `url`, a `command` that prints JSON lines, or a `stream`; exactly one."""
+    """Where effects are enumerated: an HTTP `url`, a `command` that prints JSON lines, or a `stream`; exactly one.
+
+    `each` is where the records of a url's answer are; a line of a command and a message of a stream is one record.
+    """
 
     url: HttpUrl | None = None
     command: Texts | None = None
@@ -213,13 +220,22 @@ class Tap(_Finds):
     step: Literal["published", "delivered", "effect", "result", "failure", "dead_letter"]
 
 
-class _Workload(Table):
-    rate: Rate
+class _Work(Table):
     answers_s: Seconds = 2.0
     results_s: Seconds = 10.0
     effects: Effects | None = None
     dead: Dead | None = None
     taps: Annotated[tuple[Tap, ...], BeforeValidator(as_tuple)] = ()
+
+    @property
+    def ends_by_effect(self) -> bool:
+        """Whether the effects alone tell what became of what was accepted: nobody polls, reads or consumes it."""
+        answered = self.kind in ("http", "request", "locust")  # type: ignore[attr-defined]
+        return answered and self.effects is not None and getattr(self, "poll", None) is None
+
+
+class _Workload(_Work):
+    rate: Rate
 
 
 class HttpAsync(_Workload):
@@ -230,11 +246,24 @@ class HttpAsync(_Workload):
     poll: Poll
 
 
+class Http(_Workload):
+    """A request is answered, and that is all that is asked; `rate` is operations a second."""
+
+    kind: Literal["http"]
+    submit: Submit
+
+
 class Publish(Table):
-    """Where a jetstream workload publishes: `url` of the broker (a template) and one subject."""
+    """What is published over NATS: `url` of the broker, one subject, and the message; every text is a template.
+
+    The payload is `body` (the file's `json`) or the text `payload`, and with neither {"op": "{op}"}.
+    """
 
     url: NatsUrl
     subject: OneSubject
+    body: JsonValue = Field(default=None, alias="json")
+    payload: str | None = None
+    headers: dict[HeaderName, str] = {}
 
 
 class JetStream(_Workload):
@@ -246,7 +275,51 @@ class JetStream(_Workload):
     consume: bool = False
 
 
-Workload = Annotated[HttpAsync | JetStream, Field(discriminator="kind")]
+class NatsRequest(_Workload):
+    """A message is published and the first reply to it awaited."""
+
+    kind: Literal["request"]
+    publish: Publish
+
+
+class Core(_Workload):
+    """A message is published, and nobody says what became of it."""
+
+    kind: Literal["core"]
+    publish: Publish
+
+
+class Locust(_Work):
+    """A team's own locustfile, as it is; `file` is its path, taken from the system file's folder.
+
+    `host` and `env` are templates: Locust's host, and variables of its process. A request whose answer has a status in
+    `refused` was certainly not accepted. `poll` asks after the requests whose context carries `op`, which is {ref}.
+    """
+
+    kind: Literal["locust"]
+    file: str
+    users: Count = 1
+    spawn_rate: Rate = 100.0
+    host: HttpUrl | None = None
+    env: dict[Variable, str] = {}
+    refused: Statuses = ()
+    poll: Poll | None = None
+
+    rate: ClassVar[float] = 0.0
+    """A closed loop: its users decide when they ask, so that no arrival is intended."""
+
+
+Workload = Annotated[
+    HttpAsync | Http | JetStream | NatsRequest | Core | Locust,
+    Field(discriminator="kind"),
+]
+
+
+class LoadTable(Table):
+    """`[load]`: how the work is offered; so many `processes` of Locust's carry the kinds that are ours."""
+
+    processes: Annotated[Count, Field(le=MOST_PROCESSES)] = 1
+
 
 # ---- promises, measures, states -----------------------------------------------------------------------------------
 

@@ -126,6 +126,7 @@ StreamName = Annotated[str, AfterValidator(_pattern(r"[^\s.*>/\\]+", "no stream 
 Variable = Annotated[str, AfterValidator(_pattern(r"[A-Za-z_]\w*", "not a name of an environment variable"))]
 Version = Annotated[str, AfterValidator(_pattern(r"\d+\.\d+\.\d+(-[\w.]+)?", 'not a version such as "2.12.8"'))]
 Clause = Annotated[str, AfterValidator(_pattern(r"[a-z_]+(\.[a-z_]+)?", "not a clause such as 'reconnects.notices'"))]
+HeaderName = Annotated[str, AfterValidator(_pattern(r"[!#$%&'*+.^_`|~\w-]+", "not a name of a header"))]
 ServiceRole = Annotated[Role, BeforeValidator(_service_role)]
 Duration = Annotated[float, BeforeValidator(seconds)]
 SyncInterval = Annotated[str, AfterValidator(_sync_interval)]

@@ -18,15 +18,19 @@ from harness.errors import UnknownName
 from harness.system._lines import Lines
 from harness.system._tables import (
     KINDS,
-    KINDS_LATER,
     Broker,
     BrokerStore,
     Connect,
+    Core,
     Dead,
     Effects,
     Hardening,
+    Http,
     HttpAsync,
     JetStream,
+    LoadTable,
+    Locust,
+    NatsRequest,
     Output,
     Poll,
     Prepare,
@@ -50,23 +54,30 @@ from harness.system.placeholders import Address, environment_name, link_placehol
 BROKER = "broker"
 LOAD = "load"
 DEFAULT_STATE = "default"
+OFFERING = ("submit", "poll", "publish", "host", "env")
+"""The keys of a workload whose addresses are links of the load."""
 
 __all__ = [
     "BROKER",
     "DEFAULT_STATE",
     "KINDS",
-    "KINDS_LATER",
     "LOAD",
+    "OFFERING",
     "Broker",
     "BrokerStore",
     "Connect",
+    "Core",
     "Dead",
     "Effects",
     "Exposure",
     "Hardening",
+    "Http",
     "HttpAsync",
     "JetStream",
     "LinkSpec",
+    "LoadTable",
+    "Locust",
+    "NatsRequest",
     "Output",
     "Poll",
     "Prepare",
@@ -84,7 +95,13 @@ __all__ = [
     "SystemTable",
     "Tap",
     "Workload",
+    "with_op",
 ]
+
+
+def with_op(workload: str) -> str:
+    """What the operations of a locustfile's workload are called whose context carries an id of theirs, `op`."""
+    return f"{workload}.op"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,7 @@ class SystemFile(Table):
     services: dict[Name, Service] = Field(default_factory=dict)
     prepare: Annotated[tuple[Prepare, ...], BeforeValidator(as_tuple)] = ()
     workloads: Annotated[dict[Label, Workload], Field(min_length=1)]
+    load: LoadTable = LoadTable()
     promises: Promises = Promises()
     hardening: Hardening | None = None
     states: dict[Label, State] = Field(default_factory=dict)
@@ -180,8 +198,8 @@ class SystemFile(Table):
             for replica in self.replicas(name):
                 found.update(dict.fromkeys(self._links_of(replica, texts)))
         for workload in self.workloads.values():
-            ways = (workload.submit, workload.poll) if isinstance(workload, HttpAsync) else (workload.publish,)
-            texts = [text for way in ways for text in strings(way.model_dump())]
+            dumped = workload.model_dump()
+            texts = [text for name in OFFERING for text in strings(dumped.get(name))]
             found.update(dict.fromkeys(self._links_of(LOAD, texts)))
         return list(found)
 

@@ -68,7 +68,8 @@ async def lab(folder: Path, system: str = "bare") -> AsyncIterator[Lab]:
 
         async def before_services() -> None:
             monitors = {"broker-0": runtime.broker.monitor_url}
-            made.append(Lab(runtime, recorder, folder, Connections(recorder, runtime.links, monitors), tasks))
+            connections = Connections(recorder, runtime.links, monitors, runtime.socket_states)
+            made.append(Lab(runtime, recorder, folder, connections, tasks))
             made[0].watch(made[0].connections)
             made[0].watch(Noise(recorder, dict))
 

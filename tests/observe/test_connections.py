@@ -14,7 +14,7 @@ from time import monotonic_ns
 
 import pytest
 
-from harness.observe import _nats
+from harness.runtime import _nats
 
 from .lab import LINK, MS, Client, Lab, client, held, lab, until
 

@@ -18,7 +18,7 @@ from harness.history.reader import History
 from harness.history.recorder import Recorder
 from harness.history.rows import OpId, Sighting, Step
 from harness.observe import effects
-from harness.observe.effects import Effects
+from harness.observe.effects import Direct, Effects
 from harness.system.model import Effects as Table
 
 from .lab import MS, NONCE, until
@@ -91,7 +91,7 @@ class Watched:
 async def watched(folder: Path, table: Table = TABLE) -> AsyncIterator[Watched]:
     recorder = Recorder(folder, name="runner", nonce=NONCE)
     async with store() as kept, asyncio.TaskGroup() as group:
-        source = Effects(recorder, table, {"store.url": kept.url})
+        source = Effects(recorder, table, Direct({"store.url": kept.url}))
         watching = group.create_task(source.watch())
         yield Watched(kept, source, folder)
         watching.cancel()
@@ -196,7 +196,7 @@ async def test_the_final_read_is_two_that_agree(tmp_path: Path, monkeypatch: pyt
         assert len(one.seen(Step.EFFECT)) == 2
 
 
-@pytest.mark.parametrize("how", ["away", "shrunk", "ever changing"])
+@pytest.mark.parametrize("how", ["away", "shrunk", "another", "ever changing"])
 async def test_a_final_read_that_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(effects, "FINAL_READS_APART_S", 0.1)
     monkeypatch.setattr(effects, "FINAL_WITHIN_S", 0.8)
@@ -208,6 +208,8 @@ async def test_a_final_read_that_is_not_complete(tmp_path: Path, monkeypatch: py
             one.store.status = 500
         elif how == "shrunk":
             one.store.records.pop()
+        elif how == "another":  # without an order of its own a listing may put new records first
+            one.store.records.insert(0, one.store.records[1] | {"marker": f"note:{NONCE}-0-9"})
         final = asyncio.create_task(one.effects.final())
         while not final.done():
             if how == "ever changing":
@@ -231,9 +233,11 @@ async def test_an_enumeration_without_pages_and_with_refs(tmp_path: Path) -> Non
 def test_other_enumerations_are_refused(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, name="runner", nonce=NONCE)
     with pytest.raises(UsageError):
-        Effects(recorder, Table(command=("list",)), {})
-    with pytest.raises(UsageError):
-        Effects(recorder, Table(url="https://127.0.0.1/{cursor}"), {})
+        Effects(recorder, Table(op="$.note"), Direct({}))
+    with pytest.raises(UsageError, match="is no http URL"):
+        Effects(recorder, Table(url="https://127.0.0.1/{cursor}", each="$[*]"), Direct({}))
     with pytest.raises(UnknownName):
-        Effects(recorder, TABLE, {})
+        Effects(recorder, TABLE, Direct({}))
+    with pytest.raises(UnknownName):
+        Effects(recorder, Table(command=("list", "{store.url}")), Direct({}))
     recorder.close()

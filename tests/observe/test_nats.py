@@ -10,7 +10,7 @@ from time import monotonic
 
 import pytest
 
-from harness.observe import _nats
+from harness.runtime import _nats
 
 from .lab import lab
 

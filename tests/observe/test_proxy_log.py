@@ -154,6 +154,15 @@ def test_many_that_close_at_once_with_ports_unknown() -> None:
         assert {(event.client, event.by) for event in events} == {(client, "client") for client in clients}
 
 
+def test_a_warning_from_before_a_connection_was_accepted_is_not_its_own() -> None:
+    """Else it would be told to have closed before it was opened, and be open for ever in the eyes of the reader."""
+    log = ProxyLog(PORT)
+    log.feed(1, failed("upstream", OURS))
+    log.feed(5, ACCEPTED)
+    log.feed(9, removed("upstream"))
+    assert log.feed(10, removed("downstream")) == [Event("closed", CLIENT, 9, "client")]
+
+
 def test_lines_that_tell_nothing() -> None:
     log = ProxyLog(PORT)
     for line in (

@@ -14,8 +14,9 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.history.rows import OpId, Step
-from harness.observe import _nats, dead_letters, taps
+from harness.observe import dead_letters, taps
 from harness.observe.taps import Subscription, Taps
+from harness.runtime import _nats
 from harness.system.loader import load_system
 
 from .lab import NONCE, Lab, lab, until

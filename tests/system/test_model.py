@@ -279,7 +279,7 @@ def test_telhawk() -> None:
     assert telhawk.environment() == []
     assert telhawk.state("documented").exposes["worker_killed"] == {"C5": "no_loss", "M4": "no_loss"}
     assert telhawk.settles_s("documented") == 3.0
-    assert resolve_hardening(telhawk, "all,-monitor") == "jetstream,acks,outbox,results,dedup"
+    assert resolve_hardening(telhawk, "all,-monitor") == "jetstream,acks,outbox,results,dedup,lazy-connect"
 
 
 def test_bare() -> None:

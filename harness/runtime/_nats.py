@@ -16,7 +16,8 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any, NamedTuple
 
-from harness.observe._base import why
+from harness.errors import why
+from harness.runtime.contract import Address
 
 _CREDS = re.compile(r"-{3,}BEGIN ([A-Z ]+)-{3,}\s+([\w.=+/-]+?)\s+-{3,}END")
 
@@ -54,9 +55,20 @@ class Connection(asyncio.Protocol):
         self._callbacks[sid] = callback
         self._write(b"SUB %b %b\r\n" % (subject.encode(), sid))
 
-    def publish(self, subject: str, data: bytes) -> None:
+    def publish(self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
         """Hands a message to the kernel; never blocks. Nothing happens on a connection that is not alive."""
-        self._write(b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(data), data))
+        to = f"{subject} {reply}".rstrip().encode()
+        if not headers:
+            self._write(b"PUB %b %d\r\n%b\r\n" % (to, len(data), data))
+            return
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"NATS/1.0\r\n{lines}\r\n".encode()
+        size = len(head) + len(data)
+        self._write(b"HPUB %b %d %d\r\n%b%b\r\n" % (to, len(head), size, head, data))
+
+    def announce(self, subject: str, size: int) -> None:
+        """Begins to publish a message of so many bytes, of which none follow: the server judges the size by itself."""
+        self._write(b"PUB %b %d\r\n" % (subject.encode(), size))
 
     async def flush(self, *, within_s: float) -> None:
         """Waits until the server has answered a ping, so has done what was asked before it. Raises OSError if not."""
@@ -165,16 +177,16 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(
-    host: str, port: int, *, name: str, login: Mapping[str, str], within_s: float, local: str | None = None
+    host: str, port: int, *, name: str, login: Mapping[str, str], within_s: float, local: Address | None = None
 ) -> Connection:
-    """A connection that the server has greeted and let in. `local` is the address that it comes from.
+    """A connection that the server has greeted and let in. `local` is the end that it comes from.
 
     `login` has user and password, token, or creds (a file's path); or nothing. Raises OSError: refused, closed, turned
     away (with the server's words), or (TimeoutError) not let in `within_s`.
     """
     async with asyncio.timeout(within_s):
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(Connection, host, port, local_addr=(local, 0) if local else None)
+        _, connection = await loop.create_connection(Connection, host, port, local_addr=local)
         try:
             await connection._greet(name, login)
         except BaseException:
