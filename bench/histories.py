@@ -7,11 +7,16 @@ from pathlib import Path
 
 from harness.history._columnar import LINES, SUMMARY, connect
 from harness.history._columns import FILE_ROWS, OPERATIONS, SIGHTINGS
+from harness.history.recorder import META
 from harness.history.rows import VERSION
 
 WRITERS = 4
 WORKLOAD = "publish"
 SETTLES_NS = 3_000_000_000
+NONCE = "a1b2c3d4"
+PROMISES = {"settles_s": 3, "drains_s": 3, "failed": 0, "effects_least": 1, "effects_most": 1}
+TOLD = {"polled": False, "read": "stream", "effects": True, "followed": False, "answers_s": 2, "results_s": 10}
+WORKLOADS = {WORKLOAD: {"kind": "jetstream", **TOLD}}
 PARQUET = "(FORMAT parquet, PARQUET_VERSION v2, COMPRESSION snappy)"
 
 # One publish a microsecond, acknowledged after 20 to 920 us: some 500 in flight. One in a hundred is refused, one in a
@@ -85,10 +90,13 @@ def make(folder: Path, total: int) -> None:
         connection.execute(_copied(query, SIGHTINGS, folder / "sightings" / name))
         sightings.append(name)
     ((seen,),) = connection.execute(f"SELECT count(*) FROM read_parquet('{folder}/sightings/*.parquet')").fetchall()
-    (folder / LINES).touch()
+    (folder / LINES).write_text("".join(json.dumps(line) + "\n" for line in _lines(total)))
+    (folder / META).write_text(
+        json.dumps({"nonce": NONCE, "calm": False, "promises": PROMISES, "workloads": WORKLOADS})
+    )
     summary = {
         "version": VERSION,
-        "nonce": "a1b2c3d4",
+        "nonce": NONCE,
         "writers": {str(writer): each for writer in range(WRITERS)},
         "workloads": [WORKLOAD],
         "operations": operations,
@@ -97,6 +105,19 @@ def make(folder: Path, total: int) -> None:
         "incomplete": [],
     }
     (folder / SUMMARY).write_text(json.dumps(summary))
+
+
+def _lines(total: int) -> list[dict[str, object]]:
+    """A load from the first operation to the last, and a fault from three tenths of it to six, that took effect."""
+    fault: dict[str, object] = {"kind": "fault", "id": 1}
+    return [
+        {"kind": "load", "t_ns": 1, "event": "started"},
+        fault | {"t_ns": total * 300, "event": "asked", "fault": "silent", "target": "broker-0", "links": []},
+        fault | {"t_ns": total * 300, "event": "effective"},
+        fault | {"t_ns": total * 600, "event": "healed", "bit": True},
+        {"kind": "load", "t_ns": total * 1000, "event": "stopping"},
+        {"kind": "read", "t_ns": read_end_ns(total), "source": "stream", "complete": True, "count": 0, "from_ns": 1},
+    ]
 
 
 def read_end_ns(total: int) -> int:

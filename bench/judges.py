@@ -1,4 +1,4 @@
-"""Three judges of one history: `python -m bench.judges columns|python|joins FOLDER TOTAL` prints what each found.
+"""Judges of one history: `python -m bench.judges columns|course|python|joins FOLDER TOTAL` prints what each found.
 
 `python` and `joins` are how one would write it without thinking of size: sets and dictionaries, and SQL by joins.
 """
@@ -36,6 +36,15 @@ def columns(history: History, total: int) -> Found:
         "out_of_order": found.out_of_order,
         "swaps": sorted((*swap.witness, swap.offenders) for swap in found.swaps),
     }
+
+
+def course(history: History, total: int) -> Found:
+    """Availability and convergence, by the guarantees themselves."""
+    from harness.guarantees.available import Available
+    from harness.guarantees.converges import Converges
+
+    findings = [*Available(failed=0.02, latency_ms=10, silence_s=0.1).judge(history), *Converges().judge(history)]
+    return {finding.clause: [finding.verdict, finding.counted, finding.ops_total] for finding in findings}
 
 
 def python(history: History, total: int) -> Found:
@@ -118,7 +127,12 @@ def joins(history: History, total: int) -> Found:
     }
 
 
-JUDGES: dict[str, Callable[[History, int], Found]] = {"columns": columns, "python": python, "joins": joins}
+JUDGES: dict[str, Callable[[History, int], Found]] = {
+    "columns": columns,
+    "course": course,
+    "python": python,
+    "joins": joins,
+}
 
 if __name__ == "__main__":
     print(json.dumps(JUDGES[sys.argv[1]](History.open(Path(sys.argv[2])), int(sys.argv[3]))))

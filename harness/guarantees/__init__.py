@@ -1,13 +1,14 @@
 """Guarantees: what must hold. One file a guarantee, each pure over a History; `judge` asks them all.
 
-no_loss, no_phantoms, effects and available are always asked; a scenario's `expect` lines add to them.
+no_loss, no_phantoms, effects and available are always asked, core_loss where there is such work; a scenario's `expect`
+lines add to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.guarantees import available, effects, no_loss, no_phantoms, reconnects
+from harness.guarantees import available, converges, core_loss, effects, no_loss, no_phantoms, reconnects
 from harness.guarantees._base import REGISTRY, Guarantee, clause_names, tainted
 from harness.guarantees._facts import facts
 from harness.history.reader import History
@@ -15,13 +16,20 @@ from harness.verdict import Finding
 
 __all__ = ["REGISTRY", "clause_names", "judge"]
 
-ALWAYS: tuple[type[Guarantee], ...] = (no_loss.NoLoss, no_phantoms.NoPhantoms, effects.Effects, available.Available)
-MODULES = (available, effects, no_loss, no_phantoms, reconnects)
+ALWAYS: tuple[Guarantee, ...] = (
+    no_loss.NoLoss(),
+    no_phantoms.NoPhantoms(),
+    effects.Effects(),
+    available.Available(hangs=None),  # measured; judged once a scenario expects it
+)
+MODULES = (available, converges, core_loss, effects, no_loss, no_phantoms, reconnects)
 
 
 def judge(history: History) -> tuple[Sequence[Finding], Mapping[str, str]]:
     """All findings of a history, and what was not judged: guarantee to the line that the system file would need."""
-    asked: dict[str, Guarantee] = {made.name: made() for made in ALWAYS}
+    asked: dict[str, Guarantee] = {always.name: always for always in ALWAYS}
+    if any(workload["kind"] == "core" for workload in history.meta["workloads"].values()):
+        asked["core_loss"] = core_loss.CoreLoss()
     for line in history.lines("expect"):
         asked[line["guarantee"]] = REGISTRY[line["guarantee"]](**line["bounds"])
     findings: list[Finding] = []

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.guarantees._sets import Named
 from harness.history.reader import NEVER_NS, FaultSpan, History
 from harness.history.rows import Operation, OpId, marker
 from harness.verdict import Doubt, Finding, Verdict
@@ -31,13 +32,14 @@ REGISTRY: dict[str, type[Guarantee]] = {}
 class Clause:
     """One sentence of a promise: its full name, its unit, and what it rests on.
 
-    `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it. `sources`: observers
-    without which it says nothing.
+    `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it; `compares`: those of the
+    two `stretches` alone. `sources`: observers without which it says nothing.
     """
 
     name: str
     unit: str
     timing: bool = False
+    compares: bool = False
     sources: frozenset[str] = frozenset()
 
 
@@ -106,14 +108,25 @@ def risk_window(history: History) -> Window:
 
 
 def load_window(history: History) -> Window:
-    """From the start of the load to the end of its arrivals."""
-    started, stopped = 0, 0
+    """From the start of the load to the end of its arrivals; of several, from the first to the last."""
+    moments: dict[str, list[int]] = {"started": [], "stopping": [], "stopped": []}
     for line in history.lines("load"):
-        if line["event"] == "started":
-            started = started or line["t_ns"]
-        elif line["event"] in ("stopping", "stopped"):
-            stopped = stopped or line["t_ns"]
-    return Window(started, stopped or started)
+        moments.setdefault(line["event"], []).append(line["t_ns"])
+    started, stopped = moments["started"], moments["stopping"] or moments["stopped"]
+    from_ns = min(started or stopped, default=0)
+    return Window(from_ns, max(stopped, default=from_ns))
+
+
+STRETCH_NS = 2 * NS
+"""How much of the load is compared: the last of it before the first fault, and the last of all."""
+
+
+def stretches(history: History) -> tuple[Window, Window]:
+    """What is compared: the last of the load before the first fault was asked for, and the last of all."""
+    load = load_window(history)
+    asked = min((span.asked_ns for span in history.faults()), default=load.to_ns)
+    before = Window(min(max(load.from_ns, asked - STRETCH_NS), asked), asked)
+    return before, Window(max(load.from_ns, load.to_ns - STRETCH_NS), load.to_ns)
 
 
 def end_ns(history: History) -> int:
@@ -129,6 +142,27 @@ def healed_ns(history: History) -> int:
 def inconclusive(clause: str, doubt: Doubt, sentence: str, **more: object) -> Finding:
     """A finding that says why nothing can be said."""
     return Finding(clause, Verdict.INCONCLUSIVE, reason=f"{doubt}: {sentence}", **more)  # type: ignore[arg-type]
+
+
+NOBODY = Named()
+
+
+def measured(
+    history: History,
+    clause: Clause,
+    value: float,
+    bound: float | None,
+    counted: int,
+    reason: str,
+    ops: Named = NOBODY,
+    faults: Sequence[int] = (),
+) -> Finding:
+    """A finding that is violated where the value is above its bound; without one it is measured alone."""
+    verdict = Verdict.VIOLATED if bound is not None and value > bound else Verdict.HOLDS
+    told = reason if bound is not None else f"{reason}; measured, not judged"
+    return Finding(
+        clause.name, verdict, bound, value, clause.unit, counted, told, names(history, ops.first), ops.total, faults
+    )
 
 
 def names(history: History, ops: Sequence[OpId]) -> tuple[str, ...]:
@@ -172,7 +206,7 @@ def _doubts(history: History, finding: Finding, clause: Clause) -> Iterator[tupl
             within = f"for {(end - start) / NS:.2f} s" if end < NEVER_NS else "to the end"
             yield Doubt.GAP, f"{source} was not being read {within}"
     if clause.timing:
-        yield from _noise(history, finding)
+        yield from _noise(history, finding, clause)
 
 
 def _evidence(spans: Sequence[FaultSpan], *, calm: bool) -> Iterator[tuple[Doubt, str]]:
@@ -196,13 +230,21 @@ LATE_SHARE = 0.01
 """More than this share of our wake-ups, or of the arrivals, over 50 ms late (so that their p99 is) spoils timing."""
 
 
-def _noise(history: History, finding: Finding) -> Iterator[tuple[Doubt, str]]:
+_IN_S = {"s": 1.0, "ms": 1e-3}
+
+
+def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple[Doubt, str]]:
     """Of the seconds in which its moments lie: from the first effect until its bound after the last healing."""
     if finding.bound is None or finding.measured is None:
         return
-    seen = window(history)
-    until = seen.to_ns + int(max(finding.bound, finding.measured) * NS)
-    noises = [line for line in history.lines("noise") if line["t_ns"] >= seen.from_ns and line["from_ns"] <= until]
+    seen, in_s = window(history), _IN_S.get(finding.unit, 0.0)
+    until = seen.to_ns + int(max(finding.bound, finding.measured) * in_s * NS)
+    windows = stretches(history) if clause.compares else (Window(seen.from_ns, until),)
+    noises = [
+        line
+        for line in history.lines("noise")
+        if any(line["t_ns"] >= one.from_ns and line["from_ns"] <= one.to_ns for one in windows)
+    ]
     for what in ("runner", "load"):
         shares = [line["late_share"] for line in noises if line["what"] == what]
         if shares and sum(shares) / len(shares) > LATE_SHARE:
@@ -212,6 +254,9 @@ def _noise(history: History, finding: Finding) -> Iterator[tuple[Doubt, str]]:
                 f"the {what} was over 50 ms late {sum(shares) / len(shares):.1%} of the time, up to {late:.0f} ms",
             )
             return
-    own = max((line["lag_p99_ms"] for line in noises if line["what"] == "runner"), default=0.0) / 1e3
-    if abs(finding.measured - finding.bound) < 2 * own:
-        yield Doubt.NOISE, f"{finding.measured:.3f} s is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"
+    lags = [line["lag_p99_ms"] / 1e3 for line in noises if line["what"] == "runner"]
+    # One late second can move a moment by as much, and what whole stretches have in the middle by its share alone.
+    own = sum(lags) / max(len(lags), 1) if clause.compares else max(lags, default=0.0)
+    if abs(finding.measured - finding.bound) * in_s < 2 * own and in_s:
+        value = f"{finding.measured * in_s:.3f} s"
+        yield Doubt.NOISE, f"{value} is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"

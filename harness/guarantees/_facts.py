@@ -21,17 +21,30 @@ def facts(history: History) -> Sets:
 def rules(history: History) -> Rules:
     """What the sets depend on: how each workload is asked after, what is promised, when all was healed."""
     workloads, promises = history.meta["workloads"], history.meta["promises"]
-    reads = {line["source"]: line["t_ns"] for line in history.lines("read") if line["complete"]}
+    reads = read_ends(history)
     risk = risk_window(history)
     settles_ns = int(promise(history, "settles_s") * NS)
-    # A stream holds what it holds: what a complete read did not find needs no more time to settle.
-    stream_ns = reads["stream"] + settles_ns if "stream" in reads else None
+    if "stream" in reads:  # a stream holds what it holds: what a complete read did not find needs no time to settle
+        reads["stream"] += settles_ns
     return Rules(
         settles_ns=settles_ns,
         healed_ns=healed_ns(history),
         polled=[name for name, workload in workloads.items() if workload["polled"]],
-        read={name: stream_ns for name, workload in workloads.items() if not workload["polled"]},
+        read={name: reads.get(workload["read"]) for name, workload in workloads.items() if workload["read"]},
+        effects_of=[name for name, workload in workloads.items() if workload["effects"]],
         least=promises["effects_least"],
         most=promises["effects_most"],
         window=(risk.from_ns, risk.to_ns),
     )
+
+
+def read_ends(history: History) -> dict[str, int]:
+    """When the final reads of each source ended, of several the first; none where one of them was not complete."""
+    ends: dict[str, int] = {}
+    incomplete = set()
+    for line in history.lines("read"):
+        source = line["source"]
+        ends[source] = min(line["t_ns"], ends.get(source, line["t_ns"]))
+        if not line["complete"]:
+            incomplete.add(source)
+    return {source: t_ns for source, t_ns in ends.items() if source not in incomplete}

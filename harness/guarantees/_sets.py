@@ -64,6 +64,8 @@ class Swap(NamedTuple):
 class Sets:
     """The answers. A is accepted (ok), F refused (fail), U unknown, T the first terminal sighting, E the effects.
 
+    `owed`: in A, of workloads whose effects are judged; `traced`: in A, of workloads that are judged for loss;
+    `in_window`: of those, accepted or in flight in the window.
     `lost`: in A, no T, asked for the last time (and answered) after everything had time to settle. `undetermined`: in
     A, no T, but not so. `duplicates`: E above the most. `missing`: in A, not failed or dead-lettered, E below the
     least, and with a T or due like the lost. `refused_yet_done`: in F, with an E. `phantoms`: sightings of operations
@@ -75,6 +77,8 @@ class Sets:
     offered: int
     accepted: int
     refused: int
+    owed: int
+    traced: int
     in_window: int
     effects: int
     lost: Named
@@ -146,6 +150,7 @@ def plain_sets(history: History, rules: Rules) -> Sets:
     judged = [
         operation for operation in operations if rules.effects_of is None or operation.workload in rules.effects_of
     ]
+    traced = [one for one in accepted if one.workload in rules.polled or one.workload in rules.read]
     lost: list[OpId] = []
     undetermined: list[OpId] = []
     missing: list[Operation] = []
@@ -163,7 +168,9 @@ def plain_sets(history: History, rules: Rules) -> Sets:
         offered=len(operations),
         accepted=len(accepted),
         refused=len(refused),
-        in_window=sum(in_window(operation, rules.window) for operation in accepted),
+        owed=sum(rules.effects_of is None or one.workload in rules.effects_of for one in accepted),
+        traced=len(traced),
+        in_window=sum(in_window(operation, rules.window) for operation in traced),
         effects=sum(effects.values()),
         lost=_named(lost, rules),
         undetermined=_named(undetermined, rules),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.guarantees._ids import EFFECT, FAILURE, PROVED, SAYS_SQL, WHO_SQL, Ids, resolved
 from harness.guarantees._sets import Named, Rules, Sets
 from harness.guarantees._swaps import find_swaps
 from harness.history._columnar import ColumnarForm, pieces
@@ -20,17 +21,11 @@ from harness.history.rows import CODE_OF_OUTCOME, NO_WRITER, OpId, Outcome
 
 _OK, _FAIL = CODE_OF_OUTCOME[Outcome.OK], CODE_OF_OUTCOME[Outcome.FAIL]
 _OUTCOME, _RESULT, _FAILED = 3, 4, 8  # the bits of an operation's first byte
-_OTHER, _EFFECT, _PROVED, _FAILURE = 0, 1, 2, 3  # what a sighting says
 _FEW = 2_000  # suspects of a file, up to which they are asked for one by one
 _SUSPECTS = 4_000_000  # that are held at once
 _HASHES = 32_000_000  # of refs, likewise
 
 _OUTCOME_SQL = f"(CASE outcome WHEN 'ok' THEN {_OK} WHEN 'fail' THEN {_FAIL} ELSE 1 END)::UTINYINT AS outcome"
-_SAYS_SQL = (
-    f"(CASE WHEN step = 'effect' THEN {_EFFECT} WHEN step = 'result' AND proved THEN {_PROVED}"
-    f" WHEN step IN ('failure', 'dead_letter') THEN {_FAILURE} ELSE {_OTHER} END)::UTINYINT AS says"
-)
-_WHO_SQL = f"coalesce(writer, {NO_WRITER})::UINTEGER AS writer, coalesce(n, 0)::UINTEGER AS n"
 
 
 def columnar_sets(history: History, rules: Rules) -> Sets:
@@ -43,7 +38,7 @@ def columnar_sets(history: History, rules: Rules) -> Sets:
 class _Tally:
     """A growing set of operations, whose ids come in ascending order."""
 
-    def __init__(self, ids: _Ids, named: int) -> None:
+    def __init__(self, ids: Ids, named: int) -> None:
         self._ids, self._named = ids, named
         self._count = 0
         self._first: list[OpId] = []
@@ -56,41 +51,12 @@ class _Tally:
         return Named(self._count, tuple(self._first))
 
 
-class _Ids:
-    """All operations in one row: writer by writer, by n."""
-
-    def __init__(self, counts: dict[int, int]) -> None:
-        self.writers = np.array(sorted(counts), np.int64)
-        self.counts = np.array([counts[writer] for writer in sorted(counts)], np.int64)
-        self.bases = np.concatenate([[0], np.cumsum(self.counts)])
-        self.total = int(self.bases[-1])
-
-    def indices(self, writer: Array, n: Array) -> tuple[Array, Array | None]:
-        """The index of each, and which are of operations that were offered (None: all)."""
-        if not self.total:
-            return np.zeros(len(n), np.int64), np.zeros(len(n), np.bool_)
-        if int(self.writers[-1]) == len(self.writers) - 1:  # as the load numbers them
-            place = np.minimum(writer, len(self.writers) - 1).astype(np.intp)
-        else:
-            place = np.minimum(np.searchsorted(self.writers, writer), len(self.writers) - 1)
-        offered = (self.writers.take(place) == writer) & (n < self.counts.take(place))
-        return self.bases.take(place) + n, None if bool(offered.all()) else offered
-
-    def places(self, indices: Array) -> tuple[Array, Array]:
-        """The writer and n of each index."""
-        writer = np.searchsorted(self.bases, indices, side="right") - 1
-        return self.writers[writer], indices - self.bases[writer]
-
-    def named(self, indices: Array) -> list[OpId]:
-        return [OpId(*pair) for pair in zip(*(column.tolist() for column in self.places(indices)), strict=True)]
-
-
 class _Judge:
     """Goes through the files, once for each question."""
 
     def __init__(self, form: ColumnarForm, rules: Rules) -> None:
         self._form, self._rules = form, rules
-        self._ids = _Ids(form.counts())
+        self._ids = Ids(form.counts())
         self._state = np.zeros(self._ids.total, np.uint8)
         self._done: Array = np.zeros(self._ids.total, np.uint8)
         self._effects = self._phantoms = self._unknown_refs = 0
@@ -108,20 +74,23 @@ class _Judge:
 
     def sets(self) -> Sets:
         self._outcomes()
-        source = self._resolved() if self._names_refs_alone() else None
+        source = resolved(self._form)
         self._sightings(source)
         if int(self._done.sum(dtype=np.int64)) != self._effects:  # somewhere a byte was counted round
             self._done = np.zeros(self._ids.total, np.uint32)
             self._effects = self._phantoms = self._unknown_refs = 0
             self._sightings(source)
         self._suspects(source)
+        owed, traced, in_window = self._accepted()
         out_of_order, swaps = find_swaps(self._form, self._rules.named)
         outcome = self._state & _OUTCOME
         return Sets(
             offered=self._ids.total,
             accepted=int(np.count_nonzero(outcome == _OK)),
             refused=int(np.count_nonzero(outcome == _FAIL)),
-            in_window=self._in_window(),
+            owed=owed,
+            traced=traced,
+            in_window=in_window,
             effects=self._effects,
             lost=self._lost.result(),
             undetermined=self._undetermined.result(),
@@ -144,22 +113,8 @@ class _Judge:
             self._spans.append((file, at, len(outcome)))
             at += len(outcome)
 
-    def _names_refs_alone(self) -> bool:
-        return bool(self._one("SELECT count(*) FROM (FROM sightings WHERE writer IS NULL AND ref IS NOT NULL LIMIT 1)"))
-
-    def _resolved(self) -> str:
-        """A source in which a ref stands for its operation, of several the first."""
-        self._form.connection.execute(
-            "CREATE OR REPLACE TABLE owners AS SELECT ref, min(writer::UBIGINT << 32 | n) AS id FROM operations"
-            " WHERE ref IN (SELECT ref FROM sightings WHERE writer IS NULL) GROUP BY ref"
-        )
-        return (
-            "(SELECT seen.* REPLACE (coalesce(writer, id >> 32) AS writer, coalesce(n, id & 4294967295) AS n)"
-            " FROM $ seen LEFT JOIN owners ON writer IS NULL AND seen.ref = owners.ref)"
-        )
-
     def _sightings(self, source: str | None) -> None:
-        query = f"SELECT {_WHO_SQL}, {_SAYS_SQL} FROM {source or '$'}"
+        query = f"SELECT {WHO_SQL}, {SAYS_SQL} FROM {source or '$'}"
         one = self._done.dtype.type(1)  # of another type, adding it is forty times slower
         for file, columns in self._form.each(query, self._form.sightings_files):
             strange = False
@@ -169,16 +124,16 @@ class _Judge:
                 if offered is not None:
                     strange = True
                     indices, says = indices[offered], says[offered]
-                effects = indices[says == _EFFECT]
+                effects = indices[says == EFFECT]
                 self._effects += len(effects)
                 np.add.at(self._done, effects, one)
-                for said, bit in ((_PROVED, _RESULT), (_FAILURE, _FAILED)):
+                for said, bit in ((PROVED, _RESULT), (FAILURE, _FAILED)):
                     self._state[indices[says == said]] |= bit
             if strange:
                 self._strange(file, source)
 
     def _strange(self, file: Path, source: str | None) -> None:
-        query = f"SELECT {_WHO_SQL}, ref IS NOT NULL AS named FROM {source or '$'}"
+        query = f"SELECT {WHO_SQL}, ref IS NOT NULL AS named FROM {source or '$'}"
         for _, columns in self._form.each(query, [file]):
             writer, n = columns["writer"], columns["n"]
             _, offered = self._ids.indices(writer, n)
@@ -250,7 +205,7 @@ class _Judge:
     def _answered(self, waiting: Array, source: str | None) -> Array:
         """When each of these operations' polls was last answered pending or gone; -1: never."""
         last = np.full(len(waiting), -1, np.int64)
-        query = f"SELECT {_WHO_SQL}, t_ns FROM {source or '$'} WHERE step IN ('pending', 'gone')"
+        query = f"SELECT {WHO_SQL}, t_ns FROM {source or '$'} WHERE step IN ('pending', 'gone')"
         for _, columns in self._form.each(query, self._form.sightings_files):
             indices, offered = self._ids.indices(columns["writer"], columns["n"])
             at = np.searchsorted(waiting, indices)
@@ -261,11 +216,18 @@ class _Judge:
             np.maximum.at(last, at[wanted], columns["t_ns"][wanted])
         return last
 
-    def _in_window(self) -> int:
-        if self._rules.window is None:
-            return 0
-        query = "SELECT count(*) FROM operations WHERE outcome = 'ok' AND start_ns <= ? AND coalesce(end_ns >= ?, true)"
-        return self._one(query, self._rules.window[1], self._rules.window[0])
+    def _accepted(self) -> tuple[int, int, int]:
+        """Of the accepted operations: whose effects are judged, who can be lost, and who counts for the window."""
+        from_ns, to_ns = self._rules.window or (1, 0)
+        query = (
+            "SELECT workload, count(*), count(*) FILTER (start_ns <= ? AND coalesce(end_ns >= ?, true)) FROM operations"
+            " WHERE outcome = 'ok' GROUP BY workload"
+        )
+        found = list(self._form.rows(query, to_ns, from_ns))
+        counted = dict(zip(self._workloads, self._counted, strict=True))
+        traced = [one for one in found if one[0] in self._rules.polled or one[0] in self._rules.read]
+        owed = sum(count for name, count, _ in found if counted[name])
+        return owed, sum(one[1] for one in traced), sum(one[2] for one in traced) if self._rules.window else 0
 
     def _refs_twice(self) -> tuple[str, ...]:
         """Refs of two operations: of equal hashes first, since most histories have none."""

@@ -1,4 +1,4 @@
-"""available: work that is offered is promised and done in time."""
+"""available: what is offered is answered, and done in time."""
 
 from __future__ import annotations
 
@@ -6,76 +6,105 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.guarantees._answers import GRACE_NS, Answers, slower, unheard
 from harness.guarantees._base import (
     LEAST_OPERATIONS,
+    NOBODY,
     NS,
     Clause,
     Guarantee,
     inconclusive,
-    load_window,
-    names,
+    measured,
     promise,
-    window,
 )
+from harness.guarantees._course import Course, course
 from harness.history.reader import History
-from harness.history.rows import Operation, OpId, Outcome, Step
 from harness.verdict import Doubt, Finding, Verdict
+
+MS = 1_000_000
+QUANTILE = 0.95
+"""Of the operations that may be answered within `latency_ms`."""
+FAILED = Clause("available.failed", "share")
+LATENCY = Clause("available.latency", "ms", timing=True)
+SILENCE = Clause("available.silence", "s", timing=True)
+HANGS = Clause("available.hangs", "operations")
 
 
 @dataclass(frozen=True)
 class Available(Guarantee):
-    """`failed`: the share that may fail; None takes the system's promise in calm, and measures alone under a fault."""
+    """What may be at most, of the operations that were meant to begin in the window. None: it is measured alone.
+
+    `failed` is a share (None in calm: the system's promise), `latency_ms` the 95th percentile of the answers,
+    `silence_s` the longest time without an accepted one, `hangs` operations that are not completed.
+    """
 
     name: ClassVar[str] = "available"
-    clauses: ClassVar[tuple[Clause, ...]] = (Clause("available.failed", "share"),)
+    clauses: ClassVar[tuple[Clause, ...]] = (FAILED, LATENCY, SILENCE, HANGS)
     failed: float | None = None
+    latency_ms: float | None = None
+    silence_s: float | None = None
+    hangs: float | None = 0
 
     def judge(self, history: History) -> Sequence[Finding]:
-        """`available.failed`: of the operations intended in the window, those without proved success in time."""
+        """One finding a clause, all of the same operations."""
+        found = course(history)
+        offered = found.under.offered
+        if offered < LEAST_OPERATIONS:
+            sentence = f"{offered} operations were offered in the window"
+            return [_too_little(one, sentence, found.under) for one in self.clauses]
         calm = bool(history.meta.get("calm"))
-        seen = load_window(history) if calm else window(history)
-        bound = self.failed if self.failed is not None else promise(history, "failed") if calm else None
-        intended = [o for o in history.operations() if seen.from_ns <= o.intended_ns <= seen.to_ns]
-        if len(intended) < LEAST_OPERATIONS:
-            sentence = f"{len(intended)} operations were offered in the window"
-            return [inconclusive("available.failed", Doubt.TOO_LITTLE, sentence, unit="share", counted=len(intended))]
-        done = _done(history)
-        failed = [o for o in intended if not _in_time(history, o, done.get(o.id))]
-        share = len(failed) / len(intended)
-        unknown = sum(o.outcome is Outcome.UNKNOWN for o in failed)
-        refused = sum(o.outcome is Outcome.FAIL for o in failed)
-        late = len(failed) - unknown - refused
+        failed = promise(history, "failed") if self.failed is None and calm else self.failed
         return [
-            Finding(
-                "available.failed",
-                Verdict.VIOLATED if bound is not None and share > bound else Verdict.HOLDS,
-                bound,
-                share,
-                "share",
-                len(intended),
-                f"{len(failed)} of {len(intended)}: {refused} refused, {unknown} unknown, {late} with no result in time"
-                + ("" if bound is not None else "; measured, not judged"),
-                names(history, [o.id for o in failed]),
-                len(failed),
-                seen.faults,
-            )
+            _failed(history, found, failed),
+            _latency(history, found.under, self.latency_ms),
+            _silence(history, found.under, self.silence_s),
+            _hangs(history, found.under, self.hangs),
         ]
 
 
-def _done(history: History) -> dict[OpId, int]:
-    """When each operation was first seen to have succeeded."""
-    done: dict[OpId, int] = {}
-    for sighting in history.sightings(Step.RESULT):
-        if sighting.op is not None and sighting.proved:
-            done.setdefault(sighting.op, sighting.t_ns)
-    return done
+def _failed(history: History, found: Course, bound: float | None) -> Finding:
+    seen, failed = found.under, found.failed
+    late = failed.total - seen.refused - seen.unknown
+    reason = f"{failed.total} of {seen.offered}: {seen.refused} refused, {seen.unknown} unknown"
+    reason += f", {late} with no result in time"
+    share = failed.total / seen.offered
+    return measured(history, FAILED, share, bound, seen.offered, reason, failed, seen.window.faults)
 
 
-def _in_time(history: History, operation: Operation, done_ns: int | None) -> bool:
-    """Accepted, and with its result within results_s where the workload is polled."""
-    if operation.outcome is not Outcome.OK:
-        return False
-    workload = history.meta["workloads"][operation.workload]
-    if not workload["polled"]:
-        return True
-    return done_ns is not None and done_ns - operation.start_ns <= workload["results_s"] * NS
+def _latency(history: History, seen: Answers, bound: float | None) -> Finding:
+    value = seen.latency.of(QUANTILE) / MS
+    ops = slower(history, seen, int(bound * MS)) if bound is not None and value > bound else NOBODY
+    reason = f"p95 of {seen.offered} operations, of which {seen.answered} were answered"
+    found = measured(history, LATENCY, value, bound, seen.offered, reason, ops, seen.window.faults)
+    return _answered(found, LATENCY, seen)
+
+
+def _silence(history: History, seen: Answers, bound: float | None) -> Finding:
+    lasted = (seen.window.to_ns - seen.window.from_ns) / NS
+    if bound is not None and lasted <= bound:
+        return _too_little(SILENCE, f"the window lasted {lasted:.1f} s, which is no longer than the bound", seen, bound)
+    begin, end = seen.silence.longest()
+    value = (end - begin) / NS
+    ops = unheard(history, begin, end) if bound is not None and value > bound else NOBODY
+    reason = f"nothing was accepted from {(begin - seen.window.from_ns) / NS:.3f} s of the window on"
+    found = measured(history, SILENCE, value, bound, seen.offered, reason, ops, seen.window.faults)
+    return _answered(found, SILENCE, seen)
+
+
+def _hangs(history: History, seen: Answers, bound: float | None) -> Finding:
+    reason = f"{seen.hung.total} of {seen.offered} were not completed {GRACE_NS / NS:g} s after their deadline"
+    found = measured(history, HANGS, seen.hung.total, bound, seen.offered, reason, seen.hung, seen.window.faults)
+    if seen.unwatched and found.verdict is Verdict.HOLDS and bound is not None:
+        return _too_little(HANGS, f"{seen.unwatched} were open when the watching ended", seen, bound)
+    return _answered(found, HANGS, seen)
+
+
+def _answered(found: Finding, clause: Clause, seen: Answers) -> Finding:
+    """The finding; but a bound that was kept by operations of which hardly one was answered says nothing."""
+    if found.bound is None or found.verdict is Verdict.VIOLATED or seen.answered >= LEAST_OPERATIONS:
+        return found
+    return _too_little(clause, f"{seen.answered} of {seen.offered} operations were answered", seen, found.bound)
+
+
+def _too_little(clause: Clause, sentence: str, seen: Answers, bound: float | None = None) -> Finding:
+    return inconclusive(clause.name, Doubt.TOO_LITTLE, sentence, bound=bound, unit=clause.unit, counted=seen.offered)

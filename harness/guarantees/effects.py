@@ -26,15 +26,17 @@ class Effects(Guarantee):
     def judge(self, history: History) -> Sequence[Finding]:
         """Violated by an operation with too many effects, or by an accepted one that is due and has too few."""
         unit, promised = "operations", history.meta["promises"]["effects"]
-        complete = {line["source"] for line in history.lines("read") if line["complete"]} & set(SOURCES)
+        reads = [line for line in history.lines("read") if line["source"] in SOURCES]
+        cut_short = [str(line.get("why", "")) for line in reads if not line["complete"]]
         found = facts(history)
         wrong = [*found.duplicates.first, *found.missing.first]
         count = found.duplicates.total + found.missing.total
-        if not complete:
-            return [inconclusive(self.name, Doubt.GAP, "the effects were not read to their end", unit=unit)]
-        if found.accepted < LEAST_OPERATIONS:
-            sentence = f"{found.accepted} operations were accepted"
-            return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.accepted)]
+        if cut_short or not reads:
+            sentence = ": ".join(filter(None, ["the effects were not read to their end", *cut_short[:1]]))
+            return [inconclusive(self.name, Doubt.GAP, sentence, unit=unit)]
+        if found.owed < LEAST_OPERATIONS:
+            sentence = f"{found.owed} operations were accepted"
+            return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.owed)]
         parts = [f"{found.duplicates.total} done too often"] if found.duplicates.total else []
         parts += [f"{found.missing.total} accepted and not done"] if found.missing.total else []
         if found.refused_yet_done.total:

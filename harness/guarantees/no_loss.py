@@ -29,7 +29,7 @@ class NoLoss(Guarantee):
         found = facts(history)
         unit, faults = "operations", window(history).faults
         if found.lost.total:
-            reason = f"{found.lost.total} of {found.accepted} accepted have no result, failure or dead letter"
+            reason = f"{found.lost.total} of {found.traced} accepted have no result, failure or dead letter"
             return [
                 Finding(
                     self.name,
@@ -37,7 +37,7 @@ class NoLoss(Guarantee):
                     0,
                     found.lost.total,
                     unit,
-                    found.accepted,
+                    found.traced,
                     reason,
                     names(history, found.lost.first),
                     found.lost.total,
@@ -48,13 +48,13 @@ class NoLoss(Guarantee):
         too_little = [line for line in history.lines("in_hand") if line["count"] < min(line["asked"], LEAST_IN_HAND)]
         if too_little:
             sentence = f"{too_little[0]['node']} had {too_little[0]['count']} operations in hand"
-            return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.accepted)]
+            return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.traced)]
         if found.undetermined.total:
             sentence = f"{found.undetermined.total} accepted are open, and no last poll or read tells of them"
             shown = names(history, found.undetermined.first)
-            return [inconclusive(self.name, Doubt.GAP, sentence, unit=unit, counted=found.accepted, ops=shown)]
+            return [inconclusive(self.name, Doubt.GAP, sentence, unit=unit, counted=found.traced, ops=shown)]
         if found.in_window < LEAST_OPERATIONS:
             sentence = f"{found.in_window} operations were accepted in the window, or in flight"
             return [inconclusive(self.name, Doubt.TOO_LITTLE, sentence, unit=unit, counted=found.in_window)]
-        reason = f"each of {found.accepted} accepted operations came to an end"
-        return [Finding(self.name, Verdict.HOLDS, 0, 0, unit, found.accepted, reason, faults=faults)]
+        reason = f"each of {found.traced} accepted operations came to an end"
+        return [Finding(self.name, Verdict.HOLDS, 0, 0, unit, found.traced, reason, faults=faults)]

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.guarantees._base import NS, Clause, Guarantee, end_ns, inconclusive, promise
 from harness.guarantees._connections import connections
-from harness.guarantees._returns import UNTOLD, Hit, Moment, back, hits, works
+from harness.guarantees._returns import UNTOLD, WITHHELD, WORKING, Hit, Moment, back, hits, works
 from harness.history.reader import History
 from harness.verdict import Doubt, Finding, Verdict
 
@@ -48,7 +48,12 @@ class Reconnects(Guarantee):
         clause, ids = "reconnects.notices", sorted({span.id for span, *_ in found})
         untold = [hit for hit in found if hit[0].kind in UNTOLD]
         if not untold:
-            reason = f"told: {found[0][0].kind} closes the connections itself"
+            kind = found[0][0].kind
+            reason = f"told: {kind} closes the connections itself"
+            if kind in WORKING:
+                reason = f"not asked: under {kind} a connection may live on"
+            elif kind == WITHHELD:
+                reason = "not asked: there was no connection"
             return Finding(clause, Verdict.HOLDS, None, None, "s", len(found), reason, faults=ids)
         worst, late, short = 0.0, [], ""
         for span, link, open_then in untold:

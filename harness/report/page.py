@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -77,7 +77,7 @@ def render(verdict: Mapping[str, Any]) -> str:
             expected_scenarios=expected,
             quiet_scenarios=quiet,
             reproduced=sum(weakness["reproduced"] for weakness in run["weaknesses"].values()),
-            not_judged=_not_judged(scenarios),
+            not_judged=reading.not_judged(run),
             troubles=_troubles(scenarios),
             calm=[scenario["id"] for scenario in scenarios if not scenario["faults"]],
             parts=_parts(scenarios),  # part of the cost to its sum
@@ -154,21 +154,6 @@ class _Places:
     def take(self, scenarios: list[Scenario]) -> list[tuple[Scenario, str]]:
         """The scenarios, each with its anchor, or with none where an earlier section has it."""
         return [(scenario, self._waiting.pop(id(scenario), "")) for scenario in scenarios]
-
-
-class _NotJudged(NamedTuple):
-    guarantee: str
-    line: str
-    ids: list[str]
-
-
-def _not_judged(scenarios: list[Scenario]) -> list[_NotJudged]:
-    """What could not be judged, the scenarios put together where the line to add is the same."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for scenario in scenarios:
-        for guarantee, line in scenario["not_judged"].items():
-            found.setdefault((guarantee, line), []).append(scenario["id"])
-    return [_NotJudged(guarantee, line, ids) for (guarantee, line), ids in found.items()]
 
 
 def _troubles(scenarios: list[Scenario]) -> list[tuple[str, Trouble]]:

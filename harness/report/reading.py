@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from harness.report.shape import Fault, Finding, Run, Scenario
 from harness.report.text import count, number, of_bound, quantity
@@ -180,6 +181,23 @@ def sums(run: Run) -> Sums:
         bit=sum(fault["bit"] for fault in faults),
         ran_s=sum(scenario["seconds"] for scenario in scenarios),
     )
+
+
+class NotJudged(NamedTuple):
+    """A promise that scenarios asked for and the system file gives no way to see: what to add, and which they were."""
+
+    guarantee: str
+    line: str
+    ids: list[str]
+
+
+def not_judged(run: Run) -> list[NotJudged]:
+    """What could not be judged, the scenarios put together where the line to add is the same."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for scenario in run["scenarios"]:
+        for guarantee, line in scenario["not_judged"].items():
+            found.setdefault((guarantee, line), []).append(scenario["id"])
+    return [NotJudged(guarantee, line, ids) for (guarantee, line), ids in found.items()]
 
 
 def _operations(scenario: Scenario) -> tuple[int, int, int, int]:

@@ -69,7 +69,7 @@ def failure(scenario: Mapping[str, Any]) -> str:
 
 
 def summary_lines(verdict: Mapping[str, Any], look: Look, *, report: str = "") -> list[str]:
-    """The end of a run: the table, what to look at, weaknesses, what was skipped or missing, the decision.
+    """The end of a run: the table, what to look at, weaknesses, what was not judged, skipped or missing, the decision.
 
     `verdict` is the run's verdict.json; `report` says where the page is.
     """
@@ -150,6 +150,7 @@ def _summary(run: Run, look: Look, report: str) -> Iterator[str]:
         yield ""
         yield from _look_at(scenario, look)
     yield from _weaknesses(run, look)
+    yield from _listed("not judged, for want of a line in the system file", list(_not_judged(run)), look)
     yield from _listed("skipped", [f"{skip['id']}: {skip['reason']}" for skip in run["skipped"]], look)
     yield from _listed("planned, but without a verdict", run["missing"], look, "doubt")
     yield ""
@@ -231,6 +232,13 @@ def _weaknesses(run: Run, look: Look) -> Iterator[str]:
                 if where["verdict"] != where["wanted"]:
                     came = f"{where['clause']} was to be {where['wanted']}, came out as {where['verdict']}"
                     yield f"    {where['scenario']}[{where['state']}]: {came}"
+
+
+def _not_judged(run: Run) -> Iterator[str]:
+    for guarantee, line, ids in reading.not_judged(run):
+        where = "" if len(ids) == len(run["scenarios"]) else f" (in {', '.join(ids[:_IDS])}"
+        more = f" and {len(ids) - _IDS:,} more" if len(ids) > _IDS else ""
+        yield f"{guarantee}: add {line}{f'{where}{more})' if where else ''}"
 
 
 def _listed(what: str, lines: Sequence[str], look: Look, style: str = "") -> Iterator[str]:

@@ -35,17 +35,23 @@ AT_A_TIME = {
     "deny": 9,  # done, and yet refused
     "late": 10,  # its result is told LATE_S after it was accepted
     "fail": 11,  # an honest failure, which no budget allows in calm
+    "slow": 12,  # its answer takes SLOW_S
+    "hang": 13,  # it is never answered
 }
 """Sins of single operations, and their places. At place 0 no sin: a deed is repeated, and known to be a repeat."""
 FOR_GOOD = ("deaf", "gone", "idle")
 """Sins of a client: pings nobody; never reconnects; reconnects and does nothing any more."""
+OF_THE_ENTRY = ("mute", "weary", "slack")
+"""For MUTE, refuses all; once it lost its connection, refuses every second one; then takes SLOW_S for each."""
+SLOW_S = 0.6
+MUTE = range(60, 120)
 LATE_S = 3.0
 ASKS_WITHIN_S = 1.5
 GHOST = 1_000_000
 """Added to an operation's number, it gives one that nobody offered."""
 
 SINS = frozenset(filter(None, os.environ["SINS"].replace("none", "").split(",")))
-assert not SINS - {*AT_A_TIME, *FOR_GOOD}, SINS
+assert not SINS - {*AT_A_TIME, *FOR_GOOD, *OF_THE_ENTRY}, SINS
 
 
 def told(sin: str, note: str) -> None:
@@ -57,7 +63,7 @@ class Line:
     """The one connection to the broker; `idle` once it was lost, where the sin is to come back and not to work."""
 
     def __init__(self) -> None:
-        self.client, self.idle = Client(), False
+        self.client, self.idle, self.lost = Client(), False, False
 
     async def open(self) -> None:
         await self.client.connect(
@@ -75,6 +81,7 @@ class Line:
         )
 
     async def _lost(self) -> None:
+        self.lost = True
         self.idle = "idle" in SINS  # now, since work may arrive before a callback tells that it is back
 
     async def _note(self, error: Exception) -> None:
@@ -94,11 +101,13 @@ class Web:
     async def take(self, request: web.Request) -> web.Response:
         note = str((await request.json())["note"])
         self._taken = number = self._taken + 1
-        sin = next((sin for sin in SINS if AT_A_TIME.get(sin) == number % SIN_EVERY), "")
+        sin = next((sin for sin in SINS if AT_A_TIME.get(sin) == number % SIN_EVERY), "") or self._of_mine(number)
         if sin:
             told(sin, note)
-        if sin == "refuse":
+        if sin in ("refuse", "mute", "weary"):
             return _refused("not today")
+        if sin in ("slow", "slack", "hang"):
+            await asyncio.sleep(3600 if sin == "hang" else SLOW_S)
         deed = {"op": note, "by": "", "begun": time.time()}
         if sin not in ("lose", "fail"):
             try:
@@ -112,6 +121,14 @@ class Web:
         self._works[str(number)] = {"sin": sin, "taken": time.monotonic(), "note": shown}
         self._before = note
         return web.json_response({"id": str(number)}, status=202)
+
+    def _of_mine(self, number: int) -> str:
+        """What the entry itself does wrong to its operation of this number; nothing: ""."""
+        if "mute" in SINS and number in MUTE:
+            return "mute"
+        if "weary" in SINS and self._line.lost and number % 2:
+            return "weary"
+        return "slack" if "slack" in SINS and self._line.lost else ""
 
     async def _done(self, note: str) -> dict[str, Any]:
         """Has the work done; raises nats.errors.Error or TimeoutError where nobody did it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import Run
+from harness import Run, available
 
 from .control import Came, came_of
 
@@ -67,3 +67,24 @@ async def test_available(tmp_path: Path) -> None:
     assert abs(came.finding("available.failed")["measured"] - share) < 1e-6
     came.must("holds", "no_loss", "no_phantoms", "effects")
     assert f"{len(came.confessed('deny'))} refused, yet done" in came.finding("effects")["reason"]
+
+
+async def bounded(run: Run) -> None:
+    """The same, and nothing may hang."""
+    async with run.load():
+        await run.steady(2)
+    run.expect(available())
+
+
+async def test_hangs(tmp_path: Path) -> None:
+    """Requests that nobody answers: the client gives them up at the deadline. The others are answered all the same."""
+    came = await came_of(bounded, tmp_path, sins="hang", calm=True)
+    came.must_name("available.hangs", came.confessed("hang"))
+    came.must_name("available.failed", came.confessed("hang"))
+    came.must("holds", "no_loss", "no_phantoms", "effects")
+
+
+async def test_what_is_refused_late_or_failed_does_not_hang(tmp_path: Path) -> None:
+    came = await came_of(bounded, tmp_path, sins="refuse,late,fail,slow", calm=True, settles_s=5.5)
+    came.must("holds", "available.hangs")
+    assert came.finding("available.hangs")["bound"] == came.finding("available.hangs")["measured"] == 0

@@ -102,14 +102,17 @@ def brute_sets(operations: Sequence[Operation], sightings: Sequence[Sighting], r
     judged = [o for o in operations if rules.effects_of is None or o.workload in rules.effects_of]
     strange = [seen for seen in sightings if not any(is_of(seen, o) for o in operations)]
     refs = [o.ref for o in operations if o.ref is not None]
+    traced = [o for o in accepted if o.workload in rules.polled or o.workload in rules.read]
     window = rules.window or (1, 0)
     swaps = brute_swaps([o for o in accepted if o.seq and not o.duplicate])
     return Sets(
         offered=len(operations),
         accepted=len(accepted),
         refused=len(refused),
+        owed=sum(o in accepted for o in judged),
+        traced=len(traced),
         in_window=sum(
-            o.start_ns <= window[1] and (o.end_ns or 0) >= window[0] for o in accepted if rules.window is not None
+            o.start_ns <= window[1] and (o.end_ns or 0) >= window[0] for o in traced if rules.window is not None
         ),
         effects=sum(effects(o) for o in operations),
         lost=named([o.id for o in open_ if due(o)]),

@@ -54,16 +54,24 @@ class Clock:
 
 @dataclass
 class Story:
-    """A history that is being written."""
+    """A history that is being written; by several `writers`, the operations go round among them."""
 
     folder: Path
     meta: dict[str, Any]
     clock: Clock
-    recorder: Recorder = field(init=False)
+    writers: tuple[int, ...] = (0,)
+    recorders: list[Recorder] = field(init=False)
+    offered: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         write_meta(self.folder, self.meta)
-        self.recorder = Recorder(self.folder, name="load-0", nonce=self.meta["nonce"], writer=0)
+        nonce = self.meta["nonce"]
+        self.recorders = [Recorder(self.folder, name=f"load-{n}", nonce=nonce, writer=n) for n in self.writers]
+
+    @property
+    def recorder(self) -> Recorder:
+        """The first writer's, which records everything but operations."""
+        return self.recorders[0]
 
     # ---- work -----------------------------------------------------------------------------------------------------
 
@@ -78,12 +86,14 @@ class Story:
         **finish: Any,
     ) -> OpId:
         """An operation begun at `at` and answered `took` later; outcome None: never finished."""
+        writer = self.recorders[self.offered % len(self.recorders)]
+        self.offered += 1
         self.clock.now = t(at)
-        n = self.recorder.begin(workload, t(at if intended is None else intended))
+        n = writer.begin(workload, t(at if intended is None else intended))
         if outcome is not None:
             self.clock.now = t(at) + int(took * MS)
-            self.recorder.finish(n, outcome, **finish)
-        return OpId(0, n)
+            writer.finish(n, outcome, **finish)
+        return OpId(writer.writer or 0, n)
 
     def work(self, since: float, until: float, *, every: float = 50, by: str = WORKER) -> list[OpId]:
         """Operations that are accepted, done once, and have their result 10 ms later."""
@@ -134,10 +144,11 @@ class Story:
         healed_ns: int = 0,
         number: int = 1,
         took: float = 0,
+        nodes: tuple[str, ...] = (),
     ) -> None:
         """A fault, asked for `took` before its effect; `own`: links that healed at a time of their own."""
         told: dict[str, Any] = {"id": number, "fault": kind, "target": BROKER}
-        self.line("fault", at - took, event="asked", links=links, nodes=[], **told)
+        self.line("fault", at - took, event="asked", links=links, nodes=nodes, **told)
         self.line("fault", at, event="effective", id=number)
         for link, own_at in (own or {}).items():
             self.line("fault", own_at, event="healed", id=number, link=link)
@@ -185,16 +196,31 @@ class Story:
         """How a finding names an operation."""
         return marker(self.meta["nonce"], op)
 
+    def ended(self, until: float = 60_000) -> History:
+        """Ends the story at `until`; its history."""
+        self.clock.now = t(until)
+        for writer in self.recorders:
+            writer.close()
+        return History.open(self.folder)
+
     def judged(self, until: float = 60_000) -> dict[str, Finding]:
         """Ends the story at `until`, and judges it; the findings by clause."""
-        self.clock.now = t(until)
-        self.recorder.close()
-        return {finding.clause: finding for finding in judge(History.open(self.folder))[0]}
+        return by_clause(self.ended(until))
+
+
+def by_clause(history: History) -> dict[str, Finding]:
+    """What is found of a history, by clause."""
+    return {finding.clause: finding for finding in judge(history)[0]}
 
 
 @contextmanager
 def story(
-    system: str = "telhawk", *, calm: bool = False, promises: Mapping[str, Any] | None = None, **changed: Any
+    system: str = "telhawk",
+    *,
+    calm: bool = False,
+    promises: Mapping[str, Any] | None = None,
+    writers: tuple[int, ...] = (0,),
+    **changed: Any,
 ) -> Iterator[Story]:
     """A story of that system, with the meta that a run of it would write; `promises` are added to PROMISES."""
     with TemporaryDirectory() as name:
@@ -206,19 +232,23 @@ def story(
             patch.object(recorder, "_now_ns", lambda: time.now),
             patch.object(clock, "take_anchor", lambda: Anchor(time.now, time.now)),
         ):
-            yield Story(folder, known, time)
+            yield Story(folder, known, time, writers)
 
 
-def ask_all(told: Story, failed: float = 1.0) -> None:
-    """Every guarantee is expected, so that each clause is asked; availability with a bound, so that it is judged."""
+BOUNDED: Mapping[str, float | None] = {"failed": 1.0, "latency_ms": 500.0, "silence_s": 2.0}
+"""Bounds of availability, which without them is measured alone."""
+
+
+def ask_all(told: Story, **bounds: float | None) -> None:
+    """Every guarantee is expected, so that each clause is asked; availability with bounds, so that it is judged."""
     for name in REGISTRY:
-        told.expect(name, **({"failed": failed} if name == "available" else {}))
+        told.expect(name, **({**BOUNDED, **bounds} if name == "available" else {}))
 
 
 def kept(told: Story, *, bit: bool = True) -> None:
     """A fault of both clients' links, after which every promise was kept."""
     told.load(0, 20_000)
-    told.work(0, 20_000, every=100)
+    told.work(0, 20_000)
     told.fault(HIT, HEALED, links=(ENTRY_LINK, WORKER_LINK), bit=bit)
     told.came_back(ENTRY_LINK, HIT, HEALED)
     told.came_back(WORKER_LINK, HIT, HEALED)
@@ -230,13 +260,14 @@ def kept(told: Story, *, bit: bool = True) -> None:
 def broken(told: Story, *, bit: bool = True) -> None:
     """The same fault, after which every promise was broken."""
     told.load(0, 20_000)
-    work = told.work(0, HIT, every=100)
+    work = told.work(0, HIT)
     for at in range(HIT, 20_000, 100):
-        told.op(at, Outcome.FAIL)
+        told.op(at, Outcome.FAIL, took=600)
     told.fault(HIT, HEALED, links=(ENTRY_LINK, WORKER_LINK), bit=bit)
     for link in (ENTRY_LINK, WORKER_LINK):
         told.connection(link, f"127.0.0.1:4{link[0].startswith('web'):04}", 0, reached=1, closed=HEALED + 100)
     told.end(Step.PENDING, told.op(4_990), 40_000)
+    told.op(HIT, None)
     told.effect(work[0], 9_000)
     told.effect(NOBODYS, 9_000)
     told.read(40_000)

@@ -14,8 +14,12 @@ from harness.verdict import Doubt, Finding, Verdict
 from .synthetic import ENTRY_LINK, HEALED, HIT, WORKER_LINK, Story, ask_all, broken, kept, story, t
 
 ABOUT_WORK = clause_names() - {"reconnects.notices", "reconnects.reconnects"}
-TIMING = frozenset(clause.name for guarantee in REGISTRY.values() for clause in guarantee.clauses if clause.timing)
+CLAUSES = [clause for guarantee in REGISTRY.values() for clause in guarantee.clauses]
+TIMING = frozenset(clause.name for clause in CLAUSES if clause.timing)
 COUNTED = clause_names() - TIMING
+ONLY_MEASURED = {"core_loss"}  # never with a bound, and of a kind of work that these systems do not have
+COMPARES = frozenset(clause.name for clause in CLAUSES if clause.compares)
+OF_CONNECTIONS = frozenset(clause.name for clause in CLAUSES if "connections" in clause.sources)
 
 
 def holding(findings: Mapping[str, Finding]) -> set[str]:
@@ -48,7 +52,7 @@ def without_a_fault(told: Story) -> None:
 @pytest.mark.parametrize("tell", [empty, started_and_stopped, without_a_fault])
 @pytest.mark.parametrize("system", ["telhawk", "bare"])
 def test_nothing_holds_where_nothing_was_tried(system: str, tell: Callable[[Story], None]) -> None:
-    with story(system, sources=["terminal", "effects", "enumerates", "clients"]) as told:
+    with story(system, sources=["terminal", "effects", "enumerates", "arrivals", "clients"]) as told:
         if tell is without_a_fault and system == "bare":
             told.load(0, 20_000)
             for at in range(0, 20_000, 100):
@@ -140,13 +144,14 @@ REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
     ("a trouble by itself", Doubt.IDS_UNCLEAR, trouble(Doubt.IDS_UNCLEAR), COUNTED),
     ("94 % offered", Doubt.LOAD_BEHIND, behind(94), clause_names()),
     ("95 % offered", Doubt.LOAD_BEHIND, behind(95), NONE),
-    ("connections not read", Doubt.GAP, a_gap("connections"), TIMING),
+    ("connections not read", Doubt.GAP, a_gap("connections"), OF_CONNECTIONS),
     ("metrics not read", Doubt.GAP, a_gap("metrics"), NONE),
     ("a ref given twice", Doubt.IDS_UNCLEAR, refs_twice, COUNTED),
-    ("the runner late", Doubt.NOISE, noise("runner", 6_000, late_share=0.02), TIMING),
-    ("the load late", Doubt.NOISE, noise("load", 6_000, late_share=0.02), TIMING),
+    ("the runner late", Doubt.NOISE, noise("runner", 6_500, late_share=0.02), TIMING - COMPARES),
+    ("the load late", Doubt.NOISE, noise("load", 6_500, late_share=0.02), TIMING - COMPARES),
     ("the runner just not late", Doubt.NOISE, noise("runner", 6_000, late_share=0.01), NONE),
-    ("the runner late before the fault", Doubt.NOISE, noise("runner", 4_999, late_share=0.5), NONE),
+    ("the runner late before the fault", Doubt.NOISE, noise("runner", 4_999, late_share=0.5), COMPARES),
+    ("the runner late long before the fault", Doubt.NOISE, noise("runner", 2_999, late_share=0.5), NONE),
 ]
 
 
@@ -163,7 +168,7 @@ def test_a_doubt_reaches_what_rests_on_it(
         findings = told.judged()
     untouched = Verdict.HOLDS if base is kept else Verdict.VIOLATED
     assert {name: finding.verdict for name, finding in findings.items()} == {
-        name: Verdict.INCONCLUSIVE if name in reached else untouched for name in clause_names()
+        name: Verdict.INCONCLUSIVE if name in reached else untouched for name in clause_names() - ONLY_MEASURED
     }
     assert {finding.reason.partition(":")[0] for name, finding in findings.items() if name in reached} <= {str(doubt)}
 
@@ -240,7 +245,7 @@ def test_a_tainted_finding_keeps_what_it_measured() -> None:
         told.trouble(Doubt.HARNESS_ERROR)
         findings = told.judged()
     assert findings["no_loss"].measured == 1
-    assert findings["no_loss"].ops == (told.marker(OpId(0, 200)),)
+    assert findings["no_loss"].ops == (told.marker(OpId(0, 250)),)
     assert findings["reconnects.notices"].measured == 3.0
 
 

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.faults import load_all
+from harness.guarantees._returns import UNTOLD, WITHHELD, WORKING
 from harness.history.rows import Outcome, Step
 from harness.verdict import Finding, Verdict
 
 from .synthetic import (
     END,
+    ENTRY,
     ENTRY_LINK,
     HEALED,
     HIT,
@@ -101,15 +104,38 @@ def test_a_fault_that_tells_nobody_must_last_a_second_more_than_the_bound(ns: in
     assert finding.reason.startswith("too little: ") is (verdict is INCONCLUSIVE)
 
 
-@pytest.mark.parametrize("kind", ["kill", "latency"])
+@pytest.mark.parametrize("kind", sorted(load_all()))
 @pytest.mark.parametrize("closed", [None, HIT + 2_500])
-def test_where_the_fault_tells_it_is_recorded_as_told(kind: str, closed: float | None) -> None:
+def test_noticing_is_judged_where_the_fault_tells_nobody(kind: str, closed: float | None) -> None:
+    """Of every fault that there is: one that is neither sorted in here nor closes connections is found out."""
     with story() as told:
         hit(told, kind=kind)
         told.connection(ENTRY_LINK, FIRST, 0, reached=1, closed=closed)
         finding = came_out(told, "notices")
-    assert (finding.verdict, finding.bound, finding.measured) == (HOLDS, None, None)
-    assert finding.reason.startswith("told: ")
+    if kind in UNTOLD:
+        assert (finding.verdict, finding.bound, finding.measured) == (VIOLATED, 1.0, 2.5 if closed else 3.0)
+    else:
+        assert (finding.verdict, finding.bound, finding.measured) == (HOLDS, None, None)
+        assert finding.reason.startswith("told: " if kind in TOLD else "not asked: ")
+
+
+TOLD = {
+    "burst",
+    "crash_loop",
+    "kill",
+    "oversize",
+    "poison",
+    "refused",
+    "reset",
+    "restart",
+    "rolling_restart",
+    "terminate",
+}
+"""The kinds that close connections themselves; and the three that hit no link, and are never asked."""
+
+
+def test_every_fault_is_sorted() -> None:
+    assert load_all().keys() == TOLD | UNTOLD | WORKING | {WITHHELD}
 
 
 def test_the_slowest_of_several_links_counts() -> None:
@@ -188,6 +214,46 @@ def test_who_is_killed_closes_before_it_is_seen_to_have_ended(kind: str, is_hit:
         told.connection(ENTRY_LINK, SECOND, HEALED, reached=HEALED + 100)
         finding = came_out(told, "reconnects")
     assert (finding.verdict, finding.measured) == ((HOLDS, 0.1) if is_hit else (INCONCLUSIVE, None))
+
+
+def test_a_client_of_a_withheld_broker_is_hit_though_it_never_was_connected() -> None:
+    with story() as told:
+        told.load(0, END)
+        told.fault(HIT, HEALED, "absent", links=(ENTRY_LINK, WORKER_LINK))
+        told.expect("reconnects")
+        told.connection(ENTRY_LINK, FIRST, HEALED + 400, reached=HEALED + 500)
+        told.read(40_000)
+        findings = told.judged(40_000)
+    notices, back = findings["reconnects.notices"], findings["reconnects.reconnects"]
+    assert (notices.verdict, notices.bound, notices.reason) == (HOLDS, None, "not asked: there was no connection")
+    assert (back.verdict, back.counted, back.reason) == (VIOLATED, 2, "search-0 never, in 32.0 s")
+
+
+@pytest.mark.parametrize("kind", ["kill", "terminate", "pause"])
+@pytest.mark.parametrize(("since", "until", "is_hit"), [(HIT + 100, HIT + 200, False), (0, HIT - 1, True)])
+def test_a_client_that_was_under_a_fault_of_its_own_meanwhile_is_not_judged(
+    kind: str, since: float, until: float, is_hit: bool
+) -> None:
+    """Its death closes its connections too, which is no noticing."""
+    with story() as told:
+        hit(told, links=(ENTRY_LINK, WORKER_LINK))
+        told.fault(since, until, kind, links=(("load", ENTRY),), nodes=(ENTRY,), number=2)
+        for link in (ENTRY_LINK, WORKER_LINK):
+            told.connection(link, FIRST, 0, reached=1, closed=HIT + 500)
+        finding = came_out(told, "notices")
+    assert (finding.verdict, finding.counted) == (HOLDS, 2 if is_hit else 1)
+
+
+def test_of_several_cuts_in_one_fault_the_last_mending_counts() -> None:
+    """Cut at 5, 6 and 7 s, whole for good at 8 s: the connections between the cuts are none that came back."""
+    with story() as told:
+        hit(told, kind="flapping", took=10)
+        for second, client in ((5, FIRST), (6, SECOND), (7, "127.0.0.1:40003")):
+            since = 1_000 * second - 650 if second > 5 else 0
+            told.connection(ENTRY_LINK, client, since, reached=since + 10, closed=1_000 * second, by="proxy")
+        told.connection(ENTRY_LINK, "127.0.0.1:40004", HEALED + 700, reached=HEALED + 750)
+        finding = came_out(told, "reconnects")
+    assert (finding.verdict, finding.measured, finding.counted) == (HOLDS, 0.75, 1)
 
 
 @pytest.mark.parametrize("link", [("load", "web-0"), ("search-0", "eventstore-0")])

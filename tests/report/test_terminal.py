@@ -119,6 +119,24 @@ def test_what_was_expected_is_not_among_what_to_look_at() -> None:
     assert "run it again" not in "\n".join(summary_lines(verdicts.exposed(), PLAIN))
 
 
+def test_what_was_not_judged_is_listed_with_the_line_to_add() -> None:
+    """Once for each line: of every scenario, or with those that it is about."""
+    line = 'effects = { attempt = "$.n" }'
+
+    def listed(*blind: bool) -> list[str]:
+        judged = [scenario(f"s{n}", not_judged={"redelivers": line} if one else {}) for n, one in enumerate(blind)]
+        lines = summary_lines(verdicts.run(judged), PLAIN)
+        at = [n for n, one in enumerate(lines) if one.startswith("not judged")]
+        return lines[at[0] : at[0] + 2] if at else []
+
+    title = "not judged, for want of a line in the system file: 1"
+    assert listed(False, False) == []
+    assert listed(True, True) == [title, f"  redelivers: add {line}"]
+    assert listed(True, False) == [title, f"  redelivers: add {line} (in s0[hardened])"]
+    several = listed(*[True] * 5, False)
+    assert several == [title, f"  redelivers: add {line} (in s0[hardened], s1[hardened], s2[hardened] and 2 more)"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 def test_lines_can_be_printed_and_do_nothing_else(encoding: str) -> None:
     hostile = verdicts.hostile()
