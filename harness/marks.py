@@ -1,7 +1,8 @@
 """What a scenario says of itself, read at collection, which starts nothing. They are pytest marks.
 
 `@calm`: no fault is part of it. `@needs("worker", "effects")`: what the system must have, or the plan skips it with the
-reason. `@started_with(workers=1)`: so many replicas of each worker, whatever the file says.
+reason. `@started_with(workers=1)`: so many replicas of each worker, whatever the file says;
+`@started_with(without="broker")`: everything but the broker, which comes when the fault `absent` is healed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ started_with = pytest.mark.nats_started_with
 DOCUMENTATION = (
     "nats_calm: a scenario without a fault",
     "nats_needs(*what): what of broker, entry, worker, dependency, effects the scenario cannot do without",
-    "nats_started_with(workers): how many replicas of each worker are started, whatever the system file says",
+    "nats_started_with(workers, without): replicas of each worker, whatever the file says; or without the broker",
 )
 
 SETTINGS = {
@@ -23,7 +24,7 @@ SETTINGS = {
     "states": "the states to judge, by comma; without it those that expect `holds`; `all` for every one",
     "hardening": "one state made for this run out of the system's measures: all, none, a,b or all,-x",
     "seed": "the seed of what is drawn by chance",
-    "runtime": "where the system runs: processes",
+    "runtime": "where the system runs: processes, containers, or auto: containers where an engine answers",
     "reports": "the folder in which the run is written",
     "folder": "the run's own folder; made anew where none is named",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -31,6 +32,7 @@ class Measures:
     results: bool = _measure(needs="jetstream")
     dedup: bool = _measure(needs="jetstream")
     monitor: bool = _measure()
+    lazy_connect: bool = _measure()
 
     @classmethod
     def parse(cls, spec: str) -> Measures:
@@ -38,7 +40,7 @@ class Measures:
 
         Raises SettingsError for an unknown name, and for a measure whose base is off.
         """
-        known = {f.name: f.metadata["needs"] for f in fields(cls)}
+        known = {_switch(f.name): f.metadata["needs"] for f in fields(cls)}
         words = [word.strip() for word in spec.split(",")]
         on: set[str] = set()
         for position, word in enumerate(words):
@@ -61,7 +63,7 @@ class Measures:
             base = known[name]
             if name in on and base and base not in on:
                 raise SettingsError(f"TELHAWK_HARDENING={spec}: {name} needs {base}, which is off")
-        return cls(**{name: name in on for name in known})
+        return cls(**{f.name: _switch(f.name) in on for f in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Settings:
             authenticate_url=env.get("AUTHENTICATE_SERVICE_URL", "http://authenticate:8080").rstrip("/"),
             search_url=env.get("SEARCH_URL", "http://search:8082").rstrip("/"),
             database=env.get("DATABASE", "events.db"),
-            replica=env.get("REPLICA", "search-0"),
+            replica=env.get("REPLICA") or socket.gethostname(),
             ack_wait_s=_seconds(env, "ACK_WAIT", "30s"),
             outbox=env.get("OUTBOX", "outbox.db"),
             outbox_limit=_whole(env, "OUTBOX_LIMIT", 1000, least=1),
@@ -108,6 +110,11 @@ class Settings:
             password=env.get("TELHAWK_PASSWORD", "admin"),
             measures=Measures.parse(env.get("TELHAWK_HARDENING", "all")),
         )
+
+
+def _switch(name: str) -> str:
+    """A measure's name as it is written in a specification."""
+    return name.replace("_", "-")
 
 
 def load(*, port: int) -> Settings:

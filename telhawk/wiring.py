@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from telhawk.messaging import Client
 from telhawk.messaging.nats import NatsClient, NatsConfig
@@ -13,7 +13,7 @@ HeadersFor = Callable[[str], Mapping[str, str]]
 
 
 async def connect(settings: Settings, name: str, tasks: asyncio.TaskGroup) -> Client:
-    """Connect to the broker, once. Raises NotConnected.
+    """Connect to the broker, once (raises NotConnected), or in the background.
 
     `name` is what the broker shows for this connection; `tasks` owns what runs for as long as it lives.
     """
@@ -24,11 +24,30 @@ async def connect(settings: Settings, name: str, tasks: asyncio.TaskGroup) -> Cl
         password=settings.nats_password,
         token=settings.nats_token,
     )
-    if settings.measures.monitor:
-        from telhawk.measures.monitor import MonitoredClient
 
-        return await MonitoredClient.start(config, tasks)
-    return await NatsClient.connect(config)
+    async def dial() -> Client:
+        if settings.measures.monitor:
+            from telhawk.measures.monitor import MonitoredClient
+
+            return await MonitoredClient.start(config, tasks)
+        return await NatsClient.connect(config)
+
+    if not settings.measures.lazy_connect:
+        return await dial()
+    from telhawk.measures.lazy_connect import LazyClient
+
+    return LazyClient(dial, tasks)
+
+
+async def make_on_broker(measures: Measures, client: Client, make: Callable[[], Awaitable[None]]) -> None:
+    """Make what must be on the broker: now (raises MessagingError), or as soon as a client that connects later can."""
+    if measures.lazy_connect:
+        from telhawk.measures.lazy_connect import LazyClient
+
+        assert isinstance(client, LazyClient)
+        await client.once_connected(make)
+    else:
+        await make()
 
 
 def message_headers(measures: Measures) -> HeadersFor:

@@ -18,6 +18,7 @@ from typing import ClassVar, Protocol
 
 import harness.faults
 from harness.errors import HarnessError
+from harness.faults._counting import counted
 from harness.history.reader import FaultSpan, History
 from harness.history.recorder import Recorder
 from harness.runtime.contract import Link, Node, Runtime
@@ -33,8 +34,8 @@ EFFECT_WITHIN_S = 2.0
 class ProbeControl(Protocol):
     """The probe as a fault's life sees it: a process of its own that crosses the links under fault."""
 
-    async def watch(self, fault: int, link: LinkKey) -> None:
-        """Begins to cross `link`; returns once records cross both ways."""
+    async def watch(self, fault: int, link: LinkKey, *, size: int = 0, wait: bool = True) -> None:
+        """Begins to cross `link` with records of at least `size` bytes; with `wait`, until they cross both ways."""
         ...
 
     async def crossed(self, fault: int, link: LinkKey, *, after_ns: int, within_s: float) -> bool:
@@ -43,6 +44,28 @@ class ProbeControl(Protocol):
 
     async def stop(self, fault: int) -> None:
         """Ends it for this fault; what was not answered by now is recorded as such."""
+        ...
+
+
+class OwnWay(Protocol):
+    """The harness' own way to the broker, which crosses no proxy: a connection for each message."""
+
+    async def largest(self) -> int:
+        """The largest payload that the broker takes, in bytes. Raises OSError where the broker is not there."""
+        ...
+
+    async def publish(self, subject: str, payload: bytes, marker: str) -> str:
+        """Publishes, the marker as a header beside it: "" once the broker took it, or its objection.
+
+        Raises OSError where the broker is not there, or does not answer.
+        """
+        ...
+
+    async def announce(self, subject: str, size: int) -> str:
+        """Begins to publish a message of that size, and sends none of it; what the broker says to that.
+
+        The bytes would be on their way when it hangs up, and its answer be lost with the connection. Raises OSError.
+        """
         ...
 
 
@@ -63,8 +86,16 @@ class Stage:
     """Told before a fault is injected."""
     mended: Callable[[int], None] = lambda _: None
     """Told when a fault was healed, and when that was seen."""
+    active: list[Fault] = field(default_factory=list)
+    """Faults that were asked for and are not healed."""
     ended: list[Fault] = field(default_factory=list)
     """Faults that are over, and whose evidence is still to be read."""
+    own: OwnWay | None = None
+    """The harness' own way to the broker, for faults that publish."""
+    subject: str = ""
+    """Where the system's work is published, as its file tells; empty where it does not."""
+    burst: Callable[[float, float], Awaitable[int]] | None = None
+    """Lets the load offer so many times its rate for so many seconds from now on; t_ns at which that began."""
 
 
 REGISTRY: dict[str, type[Fault]] = {}
@@ -76,6 +107,10 @@ class Fault(ABC):
 
     stage: Stage
     kind: ClassVar[str]
+    EXAMPLE: ClassVar[Mapping[str, object]] = {}
+    """What a smallest example asks beside its targets, so that each fault can be tried by itself."""
+    WHOLE_BEFORE: ClassVar[bool] = True
+    """Whether the probe can cross the links before the fault, which is then waited for."""
 
     id: int = field(default=0, init=False)
     link_times: dict[LinkKey, int] = field(default_factory=dict, init=False)
@@ -106,9 +141,19 @@ class Fault(ABC):
         return self.links[:1]
 
     @property
+    def probe_bytes(self) -> int:
+        """How large the probe's records must be at least for the fault to be seen by them; 0 where any will do."""
+        return 0
+
+    @property
     def how(self) -> str:
         """What was asked beyond the kind, in words; empty where there is nothing."""
         return ""
+
+    def check(self) -> None:
+        """Raises HarnessError where its target cannot be hit as things are; called before anything is made."""
+        for key in self.links:
+            self.link(*key)
 
     @abstractmethod
     async def inject(self) -> int:
@@ -138,11 +183,10 @@ class Fault(ABC):
 async def applied(fault: Fault, number: int) -> AsyncIterator[None]:
     """The life of a fault around the body of an `async with`: healed on every way out."""
     fault.id = number
-    for key in fault.links:
-        fault.link(*key)  # raises where there is none, before anything is made
+    fault.check()
     stage, recorder = fault.stage, fault.stage.recorder
     for link in fault.probed:
-        await stage.probe.watch(number, link)
+        await stage.probe.watch(number, link, size=fault.probe_bytes, wait=fault.WHOLE_BEFORE)
     stage.journal(f"fault {number}: {fault.kind} of {fault.target}")
     recorder.line(
         "fault",
@@ -155,19 +199,24 @@ async def applied(fault: Fault, number: int) -> AsyncIterator[None]:
         nodes=list(fault.nodes),
     )
     stage.injecting()
+    stage.active.append(fault)
     try:
-        try:
-            async with asyncio.timeout(EFFECT_WITHIN_S):
-                effective = await fault.inject()
-            _moment(fault, "effective", effective)
-        except (TimeoutError, HarnessError) as error:
-            recorder.line("fault", id=number, event="failed", detail=str(error) or f"not in {EFFECT_WITHIN_S} s")
-        yield
+        async with counted(recorder, [fault.link(*key) for key in fault.probed]):
+            try:
+                async with asyncio.timeout(EFFECT_WITHIN_S):
+                    effective = await fault.inject()
+                _moment(fault, "effective", effective)
+            except (TimeoutError, HarnessError) as error:
+                recorder.line("fault", id=number, event="failed", detail=str(error) or f"not in {EFFECT_WITHIN_S} s")
+            yield
     finally:
-        await _healed(fault)
+        try:
+            await _healed(fault)
+        finally:
+            stage.active.remove(fault)
+            stage.ended.append(fault)
         await _seen_healed(fault)
         await stage.probe.stop(number)
-        stage.ended.append(fault)
 
 
 async def _healed(fault: Fault) -> None:
@@ -184,9 +233,12 @@ async def _healed(fault: Fault) -> None:
 
 
 async def _seen_healed(fault: Fault) -> None:
-    """Waits until the probe's records arrive again over each link that it crosses; a trouble where they do not."""
+    """Waits until the probe's records arrive again over each link that it crosses; a trouble where they do not.
+
+    A link that cannot work yet, since another fault is still on it, is left to that one.
+    """
     after_ns = now_ns()
-    for link in fault.probed:
+    for link in {*fault.probed} - {key for other in fault.stage.active for key in other.links}:
         if not await fault.stage.probe.crossed(fault.id, link, after_ns=after_ns, within_s=HEALED_WITHIN_S):
             detail = f"{fault.kind} of {fault.target}: nothing crossed {HEALED_WITHIN_S:g} s after it was healed"
             fault.stage.recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=detail)
@@ -196,10 +248,15 @@ def tell_evidence(stage: Stage, history: History) -> None:
     """Records what observers and the probe saw of each fault that has ended. It takes long: do it at the end."""
     spans = {span.id: span for span in history.faults()}
     for fault in stage.ended:
-        evidence = dict(fault.evidence(history, spans[fault.id]))
+        evidence = {name: _number(value) for name, value in fault.evidence(history, spans[fault.id]).items()}
         bit = evidence.pop("bit", 0.0) > 0
         stage.recorder.line("fault", id=fault.id, event="evidence", bit=bit, evidence=evidence)
     stage.ended.clear()
+
+
+def _number(value: float) -> float:
+    """A yes or no as 1 or 0, for JSON knows the difference."""
+    return int(value) if isinstance(value, bool) else value
 
 
 def _moment(fault: Fault, event: str, moment_ns: int) -> None:

@@ -1,14 +1,19 @@
-"""What the cuts of one link share; each kind of cut is a file of its own."""
+"""What the faults of one link share; each kind is a file of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import get_args
 
+from harness.errors import UsageError
 from harness.faults._base import Fault, LinkKey
-from harness.faults._evidence import crossed, silenced
+from harness.faults._evidence import partitioned
+from harness.history import probes
 from harness.history.reader import FaultSpan, History
-from harness.runtime.contract import Node
+from harness.runtime.contract import Node, Way
+
+WAYS: Mapping[Way, Sequence[probes.Way]] = {"both": ("to", "from"), "to": ("to",), "from": ("from",)}
 
 
 @dataclass
@@ -33,16 +38,88 @@ class LinkFault(Fault):
         """The one link."""
         return (self.key,)
 
+    @property
+    def to_broker(self) -> bool:
+        """Whether the provider is a broker: there the probe sees each way by itself."""
+        return self.provider.role == "broker"
+
+    def check(self) -> None:
+        """Raises HarnessError where there is no such link, UsageError where it is under another fault of its own."""
+        super().check()
+        for other in self.stage.active:
+            if isinstance(other, LinkFault) and other.key == self.key:
+                raise UsageError(
+                    f"the link {self.target} is under {other.kind} already, and cannot be under {self.kind} too",
+                    fix="end the one before, or take another link",
+                )
+
     async def heal(self) -> int:
         """The moment at which the proxy's answer, or its state, said that the link was whole again."""
         return await self.link(*self.key).mend()
 
 
 @dataclass
-class Cut(LinkFault):
-    """Nothing crosses the link, either way."""
+class OneWayFault(LinkFault):
+    """A fault of one way of a link, or of both: `to` is from the source to the provider, `from` is the answers."""
+
+    way: Way = field(default="both", kw_only=True)
+
+    @property
+    def how(self) -> str:
+        """The way."""
+        return f"way {self.way}"
+
+    def check(self) -> None:
+        """Raises UsageError where there is no such way."""
+        super().check()
+        if self.way not in get_args(Way):
+            ways = ", ".join(map(repr, get_args(Way)))
+            raise UsageError(f"a link has no way {self.way!r}", where=self.kind, fix=f"one of {ways}")
+
+
+@dataclass
+class Cut(OneWayFault):
+    """Nothing crosses the link: either way, or one."""
 
     def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
-        """The probe's records: none arrived, either way."""
-        counts = crossed(history, span, self.key)
-        return {**counts, "bit": silenced(counts)}
+        """The probe's records and the kernel's bytes: none arrived that way, and those of the other way did."""
+        return partitioned(history, span, self.key, self.way)
+
+
+@dataclass
+class SwollenFault(OneWayFault):
+    """A fault that only large records show. The probe cannot swell a service's answers, so it sees the way `to` alone.
+
+    With `both` on a link to a service the answers are under the fault too, and nothing proves it.
+    """
+
+    @property
+    def most_bytes(self) -> int:
+        """How large the probe makes its records: a broker takes a megabyte, a service some kilobytes of a question."""
+        return 65_536 if self.to_broker else 4096
+
+    @property
+    def records_s(self) -> float:
+        """How many records the probe sends each second, each way."""
+        return 100 if self.to_broker else 50
+
+    @property
+    def ways_seen(self) -> Sequence[probes.Way]:
+        """The ways of which the probe's records tell."""
+        return WAYS[self.way] if self.to_broker else ("round",)
+
+    def check(self) -> None:
+        """Raises UsageError for the answers of a service, of which nothing would tell."""
+        super().check()
+        if self.way == "from" and not self.to_broker:
+            raise UsageError(
+                f"nothing could show that {self.kind} of {self.provider.name}'s answers alone bit",
+                where=self.kind,
+                fix='way="to" or "both", or latency with way="from"',
+            )
+
+
+def within(kind: str, name: str, value: float, least: float, most: float) -> None:
+    """Raises UsageError where a figure is not between these."""
+    if not least <= value <= most:
+        raise UsageError(f"{name} is {value:g}", where=kind, fix=f"between {least:g} and {most:g}")

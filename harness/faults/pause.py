@@ -41,6 +41,12 @@ class Pause(Fault):
             )
         return sorted(keys, key=lambda key: key[0] != self.stage.entry)
 
+    def check(self) -> None:
+        """Raises HarnessError where the node is down, or no link leads to it."""
+        super().check()
+        if not self.node.alive:
+            raise HarnessError(f"{self.node.name} does not run, so it cannot be paused", fix="see its log")
+
     async def inject(self) -> int:
         """The moment at which all tasks were in state T."""
         return await self.node.pause()

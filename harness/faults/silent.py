@@ -10,10 +10,10 @@ from harness.faults._cut import Cut
 
 @dataclass
 class Silent(Cut):
-    """Toxiproxy's timeout-0 toxics, both ways: what is sent is read and thrown away. A close still crosses."""
+    """Toxiproxy's timeout-0 toxics: what is sent that way is read and thrown away. A close still crosses."""
 
     kind: ClassVar[str] = "silent"
 
     async def inject(self) -> int:
-        """The moment the proxy answered for the second way."""
-        return await self.link(*self.key).cut("silent", "both")
+        """The moment the proxy answered, of both ways for the second."""
+        return await self.link(*self.key).cut("silent", self.way)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import monotonic_ns
 from typing import Any
 
 from harness.run.setting import Setting
 from harness.run.versions import versions
-from harness.system.model import LOAD, HttpAsync, SystemFile
+from harness.system.model import LOAD, Locust, SystemFile, with_op
 
 SOURCES = {
-    "terminal": "a workload with a poll, or of kind jetstream",
+    "terminal": (
+        "a workload with a poll, of kind jetstream, or (http, request, locust) with an effects table,"
+        ' e.g. effects = { url = "{store.url}/done", each = "$.done[*]", op = "$.note" }'
+    ),
     "effects": 'an effects table in the workload, e.g. effects = { url = "{store.url}/done", op = "$.note" }',
     "enumerates": "an effects table or taps in the workload",
+    "arrivals": "an effects table or taps in the workload of kind core",
     "clients": "a placeholder {broker.url} in a service's command, env or files",
 }
 """Each source that a guarantee may need, and the line that a system file without it would have to add."""
@@ -36,12 +41,12 @@ def meta(setting: Setting) -> dict[str, Any]:
         "nonce": setting.nonce,
         "seed": setting.seed,
         "system": system.system.name,
-        "runtime": "processes",
+        "runtime": setting.runtime,
         "repro": setting.repro,
         "began_ns": monotonic_ns(),
         "versions": versions(system.broker.version or ""),
         "promises": {**promises, "settles_s": setting.settles_s, "effects_least": least, "effects_most": most},
-        "workloads": {name: _workload(workload) for name, workload in system.workloads.items()},
+        "workloads": {name: told for key, one in system.workloads.items() for name, told in _workloads(key, one)},
         "entry": entry,
         "workers": [replica for name in system.workers() for replica in system.replicas(name)],
         "brokers": brokers,
@@ -52,23 +57,54 @@ def meta(setting: Setting) -> dict[str, Any]:
     }
 
 
+def _workloads(name: str, workload: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A workload as its operations name it. A locustfile's is two: requests with an id of theirs can be followed."""
+    if isinstance(workload, Locust):
+        yield name, {**_workload(workload), "polled": False, "read": "", "followed": False}
+        name = with_op(name)
+    yield name, _workload(workload)
+
+
 def _workload(workload: Any) -> dict[str, Any]:
     return {
         "kind": workload.kind,
         "rate": workload.rate,
         "answers_s": workload.answers_s,
         "results_s": workload.results_s,
-        "polled": isinstance(workload, HttpAsync),
+        "polled": _polled(workload),
+        "read": _read(workload),
+        "effects": workload.kind == "jetstream" or workload.effects is not None,
+        "arrives": _arrives(workload),
+        "followed": _polled(workload) or bool(getattr(workload, "consume", False)),
     }
+
+
+def _polled(workload: Any) -> bool:
+    return getattr(workload, "poll", None) is not None
+
+
+def _read(workload: Any) -> str:
+    """The final read that tells the end of a workload's operations, where nobody asks after each; empty: none."""
+    if workload.kind == "jetstream":
+        return "stream"
+    return "effects" if workload.ends_by_effect else ""
+
+
+def _arrives(workload: Any) -> str:
+    """The source that sees what of a core workload arrived; empty: none, or a workload of another kind."""
+    if workload.kind != "core":
+        return ""
+    return "effects" if workload.effects else "taps" if workload.taps else ""
 
 
 def _sources(system: SystemFile) -> list[str]:
     workloads = system.workloads.values()
     streams = any(workload.kind == "jetstream" for workload in workloads)
     found = {
-        "terminal": True,
+        "terminal": any(_polled(workload) or _read(workload) for workload in workloads),
         "effects": streams or any(workload.effects for workload in workloads),
         "enumerates": streams or any(workload.effects or workload.taps for workload in workloads),
+        "arrivals": any(_arrives(workload) for workload in workloads),
         "clients": any(link.target.startswith("broker-") for link in system.links()),
     }
     return sorted(name for name, there in found.items() if there)

@@ -18,7 +18,8 @@ class Setting:
     """Everything that a Run needs to know before it starts anything.
 
     `hardening` is the spec of the state ("all", "none", "a,b"), None where the system has no measures. `folder` is the
-    scenario's own: nothing else is written. `replicas` are other numbers of replicas than the file's.
+    scenario's own: nothing else is written. `replicas` are other numbers of replicas than the file's; `without` is what
+    is not started, the broker or nothing. `runtime` is where the system runs: containers or processes.
     """
 
     system: SystemFile
@@ -35,6 +36,8 @@ class Setting:
     folder: Path
     repro: str
     replicas: Mapping[str, int] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+    runtime: str = "processes"
 
     @property
     def nonce(self) -> str:

@@ -19,23 +19,24 @@ from harness.faults import Stage, load_all, tell_evidence
 from harness.history.clock import take_anchor
 from harness.history.reader import History
 from harness.history.recorder import Recorder, write_meta
-from harness.history.rows import OpId
-from harness.load.driver import Load, config_of, followed
+from harness.load.driver import Load, config_of, done, followed, load_of
 from harness.load.live import LiveView
 from harness.observe import dead_letters, taps
 from harness.observe._base import login_of
 from harness.observe.broker import Broker
 from harness.observe.connections import Connections
-from harness.observe.effects import Effects
+from harness.observe.effects import Direct, Effects
 from harness.observe.noise import Noise
 from harness.observe.probe import Probe
 from harness.observe.taps import Taps
 from harness.run import preparing
 from harness.run.meta import meta
+from harness.run.own import OwnConnection, subject_of
 from harness.run.setting import Setting
 from harness.run.waiting import Waiting
+from harness.runtime._runtime import SystemRuntime
 from harness.runtime._together import together
-from harness.runtime.processes import Processes
+from harness.runtime.choosing import runtime_of
 from harness.system.loader import env_values, resolve_hardening, secrets
 from harness.system.model import LOAD
 from harness.verdict import Doubt
@@ -43,9 +44,6 @@ from harness.verdict import Doubt
 if TYPE_CHECKING:
     from harness.observe._base import Observer
 
-WRITER = 0
-"""The load's number as a writer of operations."""
-LOAD_NAME = "load-0"
 SUBSCRIBED_WITHIN_S = 10.0
 POLLED_WITHIN_NS = 400_000_000
 """By then an end is polled: two of the first intervals of a poll."""
@@ -57,7 +55,7 @@ class World:
 
     setting: Setting
     recorder: Recorder
-    runtime: Processes
+    runtime: SystemRuntime
     load: Load
     effects: list[Effects]
     observers: list[Observer]
@@ -72,7 +70,7 @@ class World:
         What it began just now is left out, for its end may have come and not been polled yet.
         """
         self.waiting.live.update()
-        still_open = {OpId(WRITER, operation.n) for operation in self.waiting.live.open()}
+        still_open = {operation.op for operation in self.waiting.live.open()}
         before_ns = monotonic_ns() - POLLED_WITHIN_NS
         begun = {op for source in self.effects for op in source.begun_by(worker, before_ns=before_ns)}
         ended = {op for source in self.observers if isinstance(source, Taps) for op in source.ended()}
@@ -141,13 +139,14 @@ async def opened(setting: Setting, recorder: Recorder) -> AsyncIterator[World]:
 async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> World:
     load_all()  # here, where nothing is measured yet
     system, environment = setting.system, env_values(setting.system)
-    runtime = Processes(
+    runtime = runtime_of(setting.runtime)(
         system,
         folder=setting.folder,
         recorder=recorder,
         hardening=resolve_hardening(system, setting.hardening) if setting.hardening else None,
         values=environment,
         replicas=setting.replicas,
+        without=setting.without,
         run=setting.run,
     )
     history = setting.folder / "history"
@@ -156,10 +155,18 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         name: service.ready.http for name, service in system.services.items() if service.ready and service.ready.http
     }
     probe = Probe(runtime, folder=history, nonce=setting.nonce, login=login, paths=paths)
-    load = Load(setting.folder, spawn=runtime.child, name=LOAD_NAME)
+    load = load_of(system, setting.folder, spawn=runtime.child)
     stack.push_async_callback(_closing, recorder, (probe.close, load.close, runtime.close))
     tasks = await stack.enter_async_context(_Watching())
     broker_taps: list[Taps] = []
+    streams_made = asyncio.Event()
+
+    async def broker_back() -> None:
+        """Our own subscriptions are on the broker, and so are the file's streams once it is there at all."""
+        await broker_taps[0].wait_subscribed(within_s=SUBSCRIBED_WITHIN_S)
+        if not streams_made.is_set():
+            await preparing.make_streams(system, runtime.broker.direct(), login)
+            streams_made.set()
 
     async def before_services() -> None:
         broker = runtime.broker
@@ -167,10 +174,10 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         wanted = [*taps.subscriptions(system), *dead_letters.subscriptions(system)]
         broker_taps.append(Taps(recorder, host, port, login, wanted))
         monitors = {broker.name: broker.monitor_url}
-        connections = Connections(recorder, runtime.links, monitors)
+        connections = Connections(recorder, runtime.links, monitors, runtime.socket_states)
         tasks.watch(broker_taps[0], connections, Broker(recorder, monitors))
-        await broker_taps[0].wait_subscribed(within_s=SUBSCRIBED_WITHIN_S)
-        await preparing.make_streams(system, broker.direct(), login)
+        if broker.alive:
+            await broker_back()
 
     await together([runtime.open(before_services), load.open(), probe.start()])
     direct = {**runtime.addresses(None), **environment}
@@ -178,21 +185,24 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         kept = await preparing.prepare(system, direct)
     for secret in kept.values():
         recorder.secret(secret)
-    effects = [
-        Effects(recorder, workload.effects, {**direct, **kept}, where=f"workloads.{name}.effects")
-        for name, workload in system.workloads.items()
-        if workload.effects is not None
-    ]
+    broker = runtime.broker
+    past = Direct(
+        {**direct, **kept}, system.path.parent, broker.direct(what="host"), int(broker.direct(what="port")), login
+    )
+    # Two workloads of the same effects are read once, or each would count the other's twice.
+    enumerations = {w.effects: f"workloads.{name}.effects" for name, w in system.workloads.items() if w.effects}
+    effects = [Effects(recorder, table, past, where=where) for table, where in enumerations.items()]
     config = config_of(
         system,
         nonce=setting.nonce,
-        writer=WRITER,
-        name=LOAD_NAME,
+        writer=load.writers[0],
+        name=load.names[0],
         history=history,
         values={**runtime.addresses(LOAD), **environment, **kept},
         direct=runtime.broker.direct(),
         connect=login,
         secrets=[*secrets(system, os.environ), *kept.values()],
+        here=runtime.hosts(),
     )
     await load.configure(config)
     runtime.settle()
@@ -203,7 +213,9 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
     promises = system.promises
     waiting = Waiting(
         recorder=recorder,
-        live=LiveView(history, writer=WRITER, sights=(LOAD_NAME, "runner"), followed=followed(system)),
+        live=LiveView(
+            history, writers=load.writers, sights=(*load.names, "runner"), followed=followed(system), done=done(system)
+        ),
         alive=connections.alive,
         clients=tuple(clients),
         settles_s=setting.settles_s,
@@ -213,11 +225,14 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         runtime=runtime,
         recorder=recorder,
         probe=probe,
-        observers_back=lambda: broker_taps[0].wait_subscribed(within_s=SUBSCRIBED_WITHIN_S),
+        observers_back=broker_back,
         entry=entry,
         journal=runtime.journal.note,
         injecting=waiting.before_fault,
         mended=waiting.healed,
+        own=OwnConnection(runtime.broker.direct(what="host"), int(runtime.broker.direct(what="port")), login),
+        subject=subject_of(system),
+        burst=load.burst,
     )
     return World(setting, recorder, runtime, load, effects, tasks.observers, waiting, stage, entry)
 
@@ -255,13 +270,13 @@ async def _closing(recorder: Recorder, closes: Sequence[Callable[[], Coroutine[o
         await together([close() for close in closes])
 
 
-def _groups(runtime: Processes, load: Load, probe: Probe) -> Mapping[str, Iterable[int]]:
+def _groups(runtime: SystemRuntime, load: Load, probe: Probe) -> Mapping[str, Iterable[int]]:
     """The processes whose use of the cores is recorded."""
     nodes = runtime.nodes.values()
     return {
         "system": [node.pid for node in nodes if node.pid and node.role != "broker"],
         "broker": [node.pid for node in nodes if node.pid and node.role == "broker"],
         "proxies": [link.proxy_pid for link in runtime.links.values()],
-        "load": [load.pid] if load.pid else [],
+        "load": load.pids,
         "runner": [os.getpid()],
     }

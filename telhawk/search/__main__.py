@@ -16,7 +16,7 @@ from telhawk.search.engine import Engine
 from telhawk.search.routes import application
 from telhawk.search.worker import PublishedStore, Store, Worker
 from telhawk.settings import Measures, Settings, load
-from telhawk.wiring import connect, effect_headers, message_headers, no_headers
+from telhawk.wiring import connect, effect_headers, make_on_broker, message_headers, no_headers
 
 
 class _Told(Exception):
@@ -58,13 +58,13 @@ async def _store(measures: Measures, client: Client) -> Store:
         return PublishedStore(client, no_headers)
     from telhawk.measures.jetstream import StreamPublisher, ensure_streams
 
-    await ensure_streams(client)
+    await make_on_broker(measures, client, lambda: ensure_streams(client))
     if not measures.results:
         return PublishedStore(StreamPublisher(client), message_headers(measures))
     from telhawk.measures.results import Bucket, BucketStore
 
     bucket = Bucket(client)
-    await bucket.ensure()
+    await make_on_broker(measures, client, bucket.ensure)
     if not measures.dedup:
         return BucketStore(bucket.put, client)
     from telhawk.measures.dedup import WriteOnce
@@ -85,7 +85,7 @@ async def _take_jobs(
 
         headers = message_headers(settings.measures)
         acknowledger = Acknowledger(client, worker, ack_wait_s=settings.ack_wait_s, headers=headers)
-        await acknowledger.prepare()
+        await make_on_broker(settings.measures, client, acknowledger.prepare)
         tasks.create_task(acknowledger.run())
         handle = acknowledger.handle
     tasks.create_task(JobConsumer(client, worker.slots, handle, ack_wait_s=settings.ack_wait_s).run())

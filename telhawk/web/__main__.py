@@ -20,7 +20,7 @@ from telhawk.settings import Settings, load
 from telhawk.web.identity import Identity
 from telhawk.web.queries import DirectQueue, MemoryResults, Queries, Results, Sender
 from telhawk.web.routes import Routes
-from telhawk.wiring import connect, message_headers
+from telhawk.wiring import connect, make_on_broker, message_headers
 
 RELAY_WITHIN_S = 2.0
 
@@ -68,7 +68,7 @@ async def _publisher(settings: Settings, client: Client) -> OnePublish:
     if settings.measures.jetstream:
         from telhawk.measures.jetstream import StreamPublisher, ensure_streams
 
-        await ensure_streams(client)
+        await make_on_broker(settings.measures, client, lambda: ensure_streams(client))
         return StreamPublisher(client)
     if settings.measures.outbox:
         from telhawk.measures.outbox import FlushedPublisher
@@ -82,7 +82,7 @@ async def _results(settings: Settings, client: Client) -> Results:
         from telhawk.measures.results import Bucket, BucketResults
 
         bucket = Bucket(client)
-        await bucket.ensure()
+        await make_on_broker(settings.measures, client, bucket.ensure)
         return BucketResults(bucket)
     results = MemoryResults()
     await client.subscribe(f"{wire.RESULTS}.*", results.take)

@@ -6,77 +6,84 @@ with `inject` replaced by something that does nothing and *claims* to have taken
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
 import pytest
 
+from harness.errors import UsageError
 from harness.faults import REGISTRY, Fault, load_all
 from harness.run import Run
-from harness.run.setting import Setting
-from harness.system.loader import load_system
+from harness.runtime import _nft
 
-load_all()
-ASKED: Mapping[str, object] = {"latency_ms": 200.0}
-"""What a fault wants to be told beside its target."""
+from .lab import judged
+
+KINDS = sorted(load_all())
+LASTS_S = 1.5
+AT_START = {"absent": frozenset({"broker"})}
+"""What is withheld from the start for a fault that is of the start: that is how it is done, so a no-op does not."""
 
 
 async def _nothing(_: Fault) -> int:
     return monotonic_ns()
 
 
-def _judged(kind: str, folder: Path) -> dict[str, Any]:
+def _judged(kind: str, folder: Path, *, done: bool = True) -> dict[str, Any]:
     """A short run of `bare` with this fault on what its fields name: the broker, or the load's link to it."""
-    setting = Setting(
-        system=load_system("bare"),
-        planned_id=f"no_op[{kind}]",
-        scenario="no_op",
-        state="default",
-        settles_s=1,
-        hardening=None,
-        expect="holds",
-        exposes={},
-        calm=False,
-        run="no-op",
-        seed=1,
-        folder=folder,
-        repro="",
-    )
-    run = Run(setting)
 
-    async def scenario() -> None:
-        targets = {"node": run.broker, "provider": run.broker, "source": None}
-        fields = [field.name for field in dataclasses.fields(REGISTRY[kind]) if field.init and field.name != "stage"]
-        asked = {name: {**targets, **ASKED}[name] for name in fields if name in targets or name in ASKED}
+    async def scenario(run: Run) -> None:
+        fault = REGISTRY[kind]
+        targets = {"node": run.broker, "provider": run.broker, "source": None, "replicas": [run.broker]}
+        fields = {field.name for field in dataclasses.fields(fault) if field.init}
+        asked = {**{name: target for name, target in targets.items() if name in fields}, **fault.EXAMPLE}
         async with run.load():
-            await run.steady(1)
-            async with getattr(run.faults, kind)(**asked):
+            if kind not in AT_START:
                 await run.steady(1)
+            async with getattr(run.faults, kind)(**asked):
+                await run.steady(LASTS_S)
             await run.recovered(within_s=5)
 
-    return asyncio.run(run.drive(scenario))
+    return judged(scenario, folder, without=AT_START.get(kind, frozenset()) if done else frozenset())
 
 
-@pytest.mark.parametrize("kind", sorted(REGISTRY))
+def _impossible(kind: str) -> str:
+    """Why this machine cannot do it; empty where it can."""
+    try:
+        _nft.check()
+    except UsageError as error:
+        return error.what if kind == "packet_loss" else ""
+    return ""
+
+
+def _must_say(verdict: dict[str, Any], why: str) -> None:
+    assert verdict["verdict"] == "inconclusive"
+    assert any(why in trouble["detail"] for trouble in verdict["troubles"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_fault_has_evidence(kind: str, tmp_path: Path) -> None:
     """The control: done for real, the fault bites, and observers show it."""
     verdict = _judged(kind, tmp_path / "scenario")
+    if why := _impossible(kind):
+        return _must_say(verdict, why)
     assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [(kind, True)], verdict["faults"]
     assert not [f for f in verdict["findings"] if f["reason"].startswith("no evidence")]
 
 
-@pytest.mark.parametrize("kind", sorted(REGISTRY))
+@pytest.mark.parametrize("kind", KINDS)
 def test_fault_that_does_nothing_is_inconclusive(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever `inject` claims: without evidence every finding is inconclusive, for want of it."""
     monkeypatch.setattr(REGISTRY[kind], "inject", _nothing)
-    verdict = _judged(kind, tmp_path / "scenario")
+    if kind in AT_START:
+        monkeypatch.setattr(REGISTRY[kind], "check", lambda _: None)  # it would refuse what is there
+    verdict = _judged(kind, tmp_path / "scenario", done=False)
+    if why := _impossible(kind):
+        return _must_say(verdict, why)
     assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [(kind, False)], verdict["faults"]
     assert verdict["verdict"] == "inconclusive"
     assert not verdict["as_expected"]
-    judged = [finding for finding in verdict["findings"] if finding["bound"] is not None]
-    assert {finding["verdict"] for finding in judged} == {"inconclusive"}
-    assert all(finding["reason"].startswith("no evidence") for finding in judged), judged
+    findings = [finding for finding in verdict["findings"] if finding["bound"] is not None]
+    assert {finding["verdict"] for finding in findings} == {"inconclusive"}
+    assert all(finding["reason"].startswith("no evidence") for finding in findings), findings

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from nats.aio.client import Client as NatsConnection
 
+from telhawk.measures.lazy_connect import LazyClient
 from telhawk.measures.monitor import MonitoredClient
 from telhawk.measures.outbox import Outbox
 from telhawk.messaging import Message, MessagingError, NoResponders, NotConnected
@@ -381,3 +382,33 @@ async def _dead_letters(observer: NatsConnection, count: int) -> list[dict[str, 
 
 async def _holds(observer: NatsConnection, count: int) -> bool:
     return (await observer.jetstream().stream_info("SEARCH_DLQ")).state.messages == count
+
+
+async def test_lazy_connect_starts_without_a_broker_and_works_once_it_is_there(stack: Stack, broker: Broker) -> None:
+    broker.kill()
+    await start(stack, "all")
+    query_id = await stack.submit("marker:early")
+    assert (await stack.status(query_id))["status"] == "pending"
+    await broker.start()
+    assert (await stack.answered(query_id))["status"] == "complete"
+    assert (await stack.answered(await stack.submit("marker:late")))["status"] == "complete"
+
+
+async def test_lazy_connect_makes_what_waits_before_it_says_that_it_is_connected(broker: Broker) -> None:
+    broker.kill()
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hear(message: Message) -> None:
+        heard.put_nowait(message.data)
+
+    async with asyncio.TaskGroup() as tasks:
+        client = LazyClient(lambda: NatsClient.connect(NatsConfig(url=broker.url)), tasks)
+        await client.subscribe("early", hear)
+        with pytest.raises(NotConnected):
+            await client.publish("early", b"nobody keeps this")
+        await broker.start()
+        await client.connected()
+        await client.publish("early", b"heard")
+        async with asyncio.timeout(5):
+            assert await heard.get() == b"heard"
+        await client.close()

@@ -29,7 +29,8 @@ def on(spec: str) -> set[str]:
         ("jetstream, acks", {"jetstream", "acks"}),
         ("acks,jetstream", {"jetstream", "acks"}),
         ("all,-monitor", ALL - {"monitor"}),
-        ("all,-acks,-dedup,-results,-jetstream", {"outbox", "monitor"}),
+        ("all,-acks,-dedup,-results,-jetstream", {"outbox", "monitor", "lazy_connect"}),
+        ("lazy-connect", {"lazy_connect"}),
     ],
 )
 def test_the_switches_that_a_specification_puts_on(spec: str, expected: set[str]) -> None:

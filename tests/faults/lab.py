@@ -1,0 +1,43 @@
+"""A short run of a real system under real faults, judged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from harness.run import Run
+from harness.run.setting import Setting
+from harness.system.loader import load_system
+
+Scenario = Callable[[Run], Awaitable[None]]
+
+
+def judged(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    system: str = "bare",
+    hardening: str | None = None,
+    without: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """The verdict of a scenario, whose history is in `folder` / history."""
+    setting = Setting(
+        system=load_system(system),
+        planned_id=folder.name,
+        scenario="faults",
+        state="default",
+        settles_s=1,
+        hardening=hardening,
+        expect="holds",
+        exposes={},
+        calm=False,
+        run="faults",
+        seed=1,
+        folder=folder,
+        repro="",
+        without=without,
+    )
+    run = Run(setting)
+    return asyncio.run(run.drive(lambda: scenario(run)))
