@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import accuracy, clients, collecting, judging, load, proxy, recording, scenario, workers
+from bench import accuracy, clients, collecting, containers, judging, load, proxy, recording, scenario, workers
 from bench.figures import Figure
 
 REPORT = Path("reports/bench.json")
@@ -49,6 +49,7 @@ def _benches(*, quick: bool) -> dict[str, Callable[[], list[Figure]]]:
     rounds = QUICK_ROUNDS if quick else ROUNDS
     return {
         "scenario": lambda: scenario.figures(rounds=rounds),
+        "containers": lambda: containers.figures(rounds=rounds),
         "collecting": lambda: collecting.figures(rounds=rounds),
         "recording": lambda: recording.figures(rounds=rounds),
         "load": lambda: load.figures(rounds=rounds),

@@ -49,7 +49,8 @@ def drive(made: Setting, scenario: Callable[[Run], Awaitable[None]]) -> dict[str
     return asyncio.run(run.drive(lambda: scenario(run)))
 
 
-async def _calm(run: Run) -> None:
+async def calm(run: Run) -> None:
+    """Nothing goes wrong for CALM_S."""
     async with run.load():
         await run.steady(CALM_S)
 
@@ -61,7 +62,7 @@ def figures(*, rounds: int) -> list[Figure]:
     with TemporaryDirectory() as temporary:
         for number in range(rounds):
             began = time.monotonic()
-            verdict = drive(setting("telhawk", Path(temporary), hardening="all", name=f"calm{number}"), _calm)
+            verdict = drive(setting("telhawk", Path(temporary), hardening="all", name=f"calm{number}"), calm)
             total = time.monotonic() - began
             assert verdict["verdict"] == "holds", json.dumps(verdict["findings"], indent=1)
             cost = dict(verdict["cost"])

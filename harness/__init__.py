@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.guarantees.available import Available as available
+    from harness.guarantees.converges import Converges as converges
     from harness.guarantees.effects import Effects as effects
     from harness.guarantees.no_loss import NoLoss as no_loss
     from harness.guarantees.no_phantoms import NoPhantoms as no_phantoms
@@ -23,6 +24,7 @@ _WHERE = {
     "Run": "harness.run:Run",
     "available": "harness.guarantees.available:Available",
     "calm": "harness.marks:calm",
+    "converges": "harness.guarantees.converges:Converges",
     "effects": "harness.guarantees.effects:Effects",
     "needs": "harness.marks:needs",
     "no_loss": "harness.guarantees.no_loss:NoLoss",
@@ -31,7 +33,18 @@ _WHERE = {
     "started_with": "harness.marks:started_with",
 }
 
-__all__ = ["Run", "available", "calm", "effects", "needs", "no_loss", "no_phantoms", "reconnects", "started_with"]
+__all__ = [
+    "Run",
+    "available",
+    "calm",
+    "converges",
+    "effects",
+    "needs",
+    "no_loss",
+    "no_phantoms",
+    "reconnects",
+    "started_with",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.runtime import binaries, journal
+from harness.errors import Missing
+from harness.runtime import binaries, images, journal
+from harness.runtime._engine import Engine
+from harness.runtime.images import Images
 
 ELSEWHERE = "run it on Linux: a virtual machine, WSL 2, or a Linux container on this machine"
 
@@ -26,11 +29,12 @@ class Item:
 
 
 def examine(*, build: bool, say: Callable[[str], None]) -> list[Item]:
-    """Looks at everything a run needs; with `build`, fetches or builds the binaries that can be had."""
+    """Looks at everything a run needs; with `build`, fetches or builds what can be had: binaries, and images."""
     return [
         _platform(),
         _python(),
         *_binaries(build, say),
+        _engine(build, say),
         _ports(),
         _disk(),
         _state(),
@@ -55,6 +59,22 @@ def _binaries(build: bool, say: Callable[[str], None]) -> list[Item]:
         Item(f"{one.name} {one.version}", one.path is not None, str(one.path or "not here yet"), one.how, needed=False)
         for one in binaries.found()
     ]
+
+
+def _engine(build: bool, say: Callable[[str], None]) -> Item:
+    """Only `--runtime containers` needs it."""
+    name = "container engine"
+    try:
+        engine = Engine.connect()
+    except Missing as error:
+        return Item(name, False, error.what, error.fix, needed=False)
+    try:
+        if build:
+            Images(engine, say).all(None)
+        version = engine.api.version()["Version"]
+    finally:
+        engine.close()
+    return Item(name, True, f"{version}, for --runtime containers")
 
 
 def _ports() -> Item:
@@ -84,8 +104,12 @@ def _leftovers() -> Item:
     return Item("left behind", not dead, found, "nats-harness clean", needed=False)
 
 
-def clean(reports: Path, *, runs: bool, keep: int) -> dict[str, int]:
-    """Undoes what dead runs left and, with `runs`, removes all but the newest `keep` runs; how many of each."""
+def clean(reports: Path, *, runs: bool, keep: int, built: bool = False) -> dict[str, int]:
+    """Undoes what dead runs left; how many of each.
+
+    With `runs` it removes all but the newest `keep` runs, with `built` the images that were built here and that no
+    container uses. Raises Missing for these where no engine answers.
+    """
     done = journal.sweep()
     removed = 0
     if runs and reports.is_dir():
@@ -99,7 +123,16 @@ def clean(reports: Path, *, runs: bool, keep: int) -> dict[str, int]:
     return {
         "dead runs undone": len(done),
         "processes ended": sum(len(one.ended) for one in done),
-        "locks and folders removed": sum(len(one.removed) for one in done),
+        "locks, folders, containers and networks removed": sum(len(one.removed) for one in done),
         "things that would not go": sum(len(one.left) for one in done),
         "old runs removed": removed,
+        "images removed": _remove_images() if built else 0,
     }
+
+
+def _remove_images() -> int:
+    engine = Engine.connect()
+    try:
+        return images.remove_all(engine)
+    finally:
+        engine.close()

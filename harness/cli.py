@@ -15,6 +15,7 @@ from typing import Any, Never, ParamSpec
 import click
 
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
+from harness.runtime.choosing import PROCESSES, RUNTIMES
 
 REPORTS = Path("reports")
 P = ParamSpec("P")
@@ -61,12 +62,28 @@ def _chosen(function: Callable[P, int]) -> Callable[P, int]:
             click.option("--all-states", is_flag=True, help="Every state of the system file."),
             click.option("--hardening", help="One state for this run: all, none, a,b or all,-x."),
             click.option("-k", "keyword", help="Only scenarios that match, as pytest's -k."),
-            click.option("--runtime", default="processes", show_default=True, help="Where the system runs."),
+            click.option("--runtime", type=click.Choice(RUNTIMES), default=PROCESSES, help="Where the system runs."),
             click.option("--scenarios", type=click.Path(path_type=Path), help="A folder or file of scenarios."),
         )
     ):
         function = option(function)
     return function
+
+
+@main.command()
+@click.option("--compose", type=click.Path(path_type=Path), metavar="FILE", help="Make the system file from this one.")
+@click.option("--force", is_flag=True, help="Write over files that are there.")
+@json_option
+def init(compose: Path | None, force: bool, as_json: bool) -> int:
+    """Write a commented system file and a scenario into this folder; both run as they stand."""
+    from harness.starting import init as starting
+
+    begun = starting.begin(Path.cwd(), compose, force=force)
+    if as_json:
+        click.echo(json.dumps(vars(begun), indent=1, default=str))
+    else:
+        click.echo("\n".join(begun.lines()))
+    return 0
 
 
 @main.command()
@@ -143,7 +160,7 @@ def replay(run_name: str, scenario: str | None, seed: int | None) -> int:
 
 
 @main.command()
-@click.option("--build", is_flag=True, help="Fetch or build what can be.")
+@click.option("--build", is_flag=True, help="Fetch or build what can be: binaries, and images where an engine answers.")
 @json_option
 def doctor(build: bool, as_json: bool) -> int:
     """Say what this machine has, what is missing, and what to do."""
@@ -163,12 +180,13 @@ def doctor(build: bool, as_json: bool) -> int:
 @main.command()
 @click.option("--runs", is_flag=True, help="Also the runs under reports/ (the baseline stays).")
 @click.option("--keep", type=click.IntRange(0), default=0, show_default=True, help="How many of the newest runs stay.")
+@click.option("--images", is_flag=True, help="Also the container images that were built here and that nobody uses.")
 @json_option
-def clean(runs: bool, keep: int, as_json: bool) -> int:
-    """End what dead runs left behind: processes, port locks, folders. What a living run owns stays."""
+def clean(runs: bool, keep: int, images: bool, as_json: bool) -> int:
+    """End what dead runs left behind: processes, containers, locks, folders. What a living run owns stays."""
     from harness import checkup
 
-    done = checkup.clean(REPORTS, runs=runs, keep=keep)
+    done = checkup.clean(REPORTS, runs=runs, keep=keep, built=images)
     click.echo(json.dumps(done, indent=1) if as_json else "\n".join(f"{count} {what}" for what, count in done.items()))
     return 0
 

@@ -13,6 +13,7 @@ HarnessError
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 EXIT_USAGE = 64
@@ -68,3 +69,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(names)}" if names else "there is none"
+
+
+def why(error: BaseException) -> str:
+    """An error in a few words: the errno's name where there is one, as ECONNREFUSED."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, OSError) and error.errno is not None:
+        return errno.errorcode.get(error.errno, str(error.errno))
+    return str(error) or type(error).__name__

@@ -24,6 +24,7 @@ from harness import plan
 from harness.errors import EXIT_USAGE, UnknownName, UsageError
 from harness.plugin import session_of
 from harness.report import terminal
+from harness.runtime import choosing
 from harness.session import Session
 from harness.system.loader import load_system
 from harness.verdict import worst_exit
@@ -42,7 +43,7 @@ class Asked:
     states: str | None = None
     hardening: str | None = None
     keyword: str | None = None
-    runtime: str = "processes"
+    runtime: str = choosing.PROCESSES
     scenarios: Path | None = None
     jobs: int | None = None
     seed: int | None = None
@@ -51,7 +52,7 @@ class Asked:
 
 def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | None, int]:
     """Judges one system; the run's folder and its exit code. Raises UsageError before anything is started."""
-    _prepare(asked)
+    asked = _prepare(asked)
     folder = plan.new_run(reports.absolute())
     broken = _Broken()
     try:
@@ -68,15 +69,23 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
     return folder, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(verdict["exit"])
 
 
-def _prepare(asked: Asked) -> None:
-    """Reads the system file, so that its mistakes come first, then fetches or builds the binaries, once."""
-    from harness.runtime import binaries, journal
+def _prepare(asked: Asked) -> Asked:
+    """Reads the system file, so that its mistakes come first, then makes what is missing, once; with the runtime."""
+    from harness.runtime import binaries, containers, journal
+
+    def progress(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
     system = load_system(asked.system, check_env=True)
-    Session.open(_settings(asked), Path.cwd())
+    session = Session.open(_settings(asked), Path.cwd())
     journal.sweep()
-    binaries.nats_server(system.broker.version)
-    binaries.toxiproxy_server(lambda text: print(text, file=sys.stderr, flush=True))
+    runtime = session.chosen_runtime()
+    if runtime == choosing.CONTAINERS:
+        containers.make_images(system, progress)
+    else:
+        binaries.nats_server(system.broker.version, progress)
+        binaries.toxiproxy_server(progress)
+    return replace(asked, runtime=runtime)
 
 
 def _arguments(asked: Asked, reports: Path) -> list[str]:

@@ -167,6 +167,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if opened is not None:  # the workers get the options as they are now
         session.config.option.nats_folder = str(opened.folder())
         session.config.option.nats_seed = str(opened.seed)
+        session.config.option.nats_runtime = opened.chosen_runtime()
 
 
 @pytest.hookimpl(trylast=True)

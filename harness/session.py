@@ -21,14 +21,13 @@ import pytest
 from harness import plan
 from harness.errors import UnknownName, UsageError
 from harness.plan import Plan, Planned, Skipped
+from harness.runtime import choosing
 from harness.system.loader import load_system, resolve_hardening
-from harness.system.model import State, SystemFile
+from harness.system.model import BROKER, State, SystemFile
 
 if TYPE_CHECKING:
     from harness.report.terminal import Look
     from harness.run import Run
-
-RUNTIMES = ("processes",)
 
 
 @dataclass
@@ -54,9 +53,6 @@ class Session:
     def open(cls, asked: Mapping[str, str | None], root: Path) -> Session:
         """Reads the settings; raises UsageError where one is wrong."""
         system = load_system(asked["system"] or "", clauses=_clauses())
-        runtime = asked["runtime"] or "processes"
-        if runtime not in RUNTIMES:
-            raise UsageError(f"the runtime {runtime!r} is not there yet", fix=f"known: {', '.join(RUNTIMES)}")
         seed = asked["seed"] or str(random.SystemRandom().randrange(2**31))
         if not seed.isdecimal():
             raise UsageError(f"the seed is a whole number, not {seed!r}", where="--seed")
@@ -65,12 +61,17 @@ class Session:
             asked=asked,
             states=_states(system, asked["states"], asked["hardening"]),
             seed=int(seed),
-            runtime=runtime,
+            runtime=choosing.known(asked["runtime"] or choosing.PROCESSES),
             root=root,
             reports=root / (asked["reports"] or "reports"),
             began=time.monotonic(),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+    def chosen_runtime(self) -> str:
+        """What `auto` means here. To be asked once something is to be started: it may look for an engine."""
+        self.runtime = choosing.chosen(self.runtime, self.system)
+        return self.runtime
 
     def folder(self) -> Path:
         """The run's folder; the first process makes it."""
@@ -95,6 +96,7 @@ class Session:
                 leave.append(item)
                 continue
             needs = _needs(item)
+            _started_with(item)
             lacking = plan.lacking(self.system, needs, where=item.nodeid)
             if lacking:
                 self._skipped.append(Skipped(_id(item), lacking))
@@ -122,7 +124,7 @@ class Session:
             run=self.folder().name if write else "",
             system=self.system.system.name,
             system_file=_system_file(self.system, self.asked["system"] or ""),
-            runtime=self.runtime,
+            runtime=self.chosen_runtime() if write else self.runtime,
             seed=self.seed,
             hardening=self.asked["hardening"],
             scenarios=str(self.root),
@@ -142,7 +144,7 @@ class Session:
         from harness.run.setting import Setting
 
         planned = self._planned[item.nodeid]
-        mark = item.get_closest_marker("nats_started_with")
+        started = _started_with(item)
         return Run(
             Setting(
                 system=self.system,
@@ -158,7 +160,9 @@ class Session:
                 seed=self.seed,
                 folder=self.folder() / "scenarios" / planned.folder,
                 repro=f"nats-harness replay {self._shown(self.folder())} '{planned.id}'",
-                replicas=dict.fromkeys(self.system.workers(), mark.kwargs["workers"]) if mark else {},
+                replicas=dict.fromkeys(self.system.workers(), started["workers"]) if "workers" in started else {},
+                without=frozenset({started["without"]} if "without" in started else ()),
+                runtime=self.chosen_runtime(),
             )
         )
 
@@ -252,3 +256,20 @@ def _state(item: pytest.Function) -> str:
 
 def _needs(item: pytest.Function) -> list[str]:
     return [str(need) for mark in item.iter_markers("nats_needs") for need in mark.args]
+
+
+def _started_with(item: pytest.Function) -> Mapping[str, Any]:
+    """What the mark of that name says, of the nearest if there are several; checked."""
+    mark = item.get_closest_marker("nats_started_with")
+    if mark is None:
+        return {}
+    said = dict(mark.kwargs)
+    workers, without = said.get("workers", 1), said.get("without", BROKER)
+    whole = isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1
+    if mark.args or said.keys() - {"workers", "without"} or not whole or without != BROKER:
+        raise UsageError(
+            f"@started_with says {[*mark.args, *(f'{name}={value!r}' for name, value in said.items())]}",
+            where=item.nodeid,
+            fix='@started_with(workers=N) with N from 1 on, @started_with(without="broker"), or both',
+        )
+    return said

@@ -93,3 +93,15 @@ def test_a_scenario_that_raises_fails_and_leaves_a_verdict(tmp_path: Path) -> No
     verdict = json.loads((tmp_path / "reports" / "latest" / "verdict.json").read_text())
     assert verdict["exit"] == 2
     assert "the scenario raised" in verdict["scenarios"][0]["troubles"][0]["detail"]
+
+
+@pytest.mark.parametrize("said", ["workers=0", 'without="entry"', "replicas=2", "1"])
+def test_a_wrong_start_is_one_error_before_anything_is_started(said: str, tmp_path: Path) -> None:
+    _suite(
+        tmp_path,
+        f"from harness import started_with\n\n@started_with({said})\nasync def test_wrong(run):\n    pass\n",
+        "nats_system = bare\n",
+    )
+    done = _pytest(tmp_path)
+    assert "@started_with says" in done.stderr, done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR

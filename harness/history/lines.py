@@ -16,8 +16,15 @@ from harness.errors import HistoryError
 KINDS: Mapping[str, str] = {
     "anchor": "wall_ns: the wall clock at t_ns",
     "phase": "name (start, ready, load, steady, stop, final ...), from_ns, to_ns; t_ns is to_ns",
-    "node": "node, event (started, ready, exited, paused, resumed, listening), pid?, code?, signal?",
-    "link": "source, target, event (made, open, refusing, cut, slowed, mended, replaced), how?, way?, port?",
+    "node": (
+        "node, event (started, ready, stopping, exited, paused, resumed, listening, not ready), pid?, code?, signal?,"
+        " why?"
+    ),
+    "link": (
+        "source, target, event (made, open, refusing, cut, slowed, impaired, lost, mended, replaced), how?, way?,"
+        " port?, seen?, dropped?"
+    ),
+    "bytes": "source, target, to_in, to_out, from_in, from_out: of living connections, at a proxy whose link is probed",
     "connection": (
         "source, target, client ('127.0.0.1:53312'), event (opened: the proxy accepted; reached: the broker's own start"
         " time; closed), by? (client, upstream, proxy), via (proxy, connz, close_wait), cid?, reason?, probe?"
@@ -25,12 +32,12 @@ KINDS: Mapping[str, str] = {
     "output": "node, text: one line of a service, at its arrival",
     "fault": "id, fault, target, event (asked, effective, healed, evidence), how?, links?, nodes?, link?, asked?,"
     " evidence?, bit?",
-    "probe": "fault, link [source, target], way (to, from, round, fresh), n, sent_ns, got_ns or null, error?",
+    "probe": "fault, link [source, target], way (to, from, round, fresh, end), n, sent_ns, got_ns or null, error?",
     "gap": "source, from_ns, to_ns or null, why: the source was not being read",
     "trouble": "name (of verdict's closed list), detail, links?",
-    "read": "source, complete, count, from_ns: a final read, which ended at t_ns",
+    "read": "source, complete, count, from_ns, stream?, why?: a final read, which ended at t_ns",
     "noise": "what (runner, load), from_ns, lag_p99_ms, lag_max_ms, late_share (over 50 ms), cpu {group: cores}",
-    "load": "event (started, stopping, stopped, totals), ...",
+    "load": "event (started, burst, stopping, stopped, totals), ...",
     "recovered": "connections_ns or null, answers_ns or null, drained_ns or null, settled, healed_ns",
     "phantom": "source, text: an enumerated record with no usable marker, or of no operation",
     "in_hand": "node, count, asked",

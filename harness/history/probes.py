@@ -2,19 +2,20 @@
 
 A record was sent at `sent_ns` and arrived at `got_ns`, or never. Its way: over one old connection `to` the link's
 target or `from` it, or `round` where only answers can be seen (HTTP); `fresh`: a connection of its own, answered.
+`end` is none of these: the connection through the link ended, and `error` says how.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import Literal
 
 from harness.history.reader import History
 
 LinkKey = tuple[str, str]
-Way = Literal["to", "from", "round", "fresh"]
+Way = Literal["to", "from", "round", "fresh", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,19 @@ def median_rtt_ms(history: History, fault: int, link: LinkKey, from_ns: int, to_
     return (median(times["to"]) + median(times["from"])) / 1e6, min(len(times["to"]), len(times["from"]))
 
 
+def spread_ms(history: History, fault: int, link: LinkKey, way: Way, from_ns: int, to_ns: int) -> float:
+    """How far apart the times of records sent in that time lie: the middle four fifths of those that have arrived."""
+    times = [
+        record.got_ns - record.sent_ns
+        for record in records(history, fault, link, way)
+        if record.got_ns is not None and from_ns <= record.sent_ns <= to_ns
+    ]
+    if len(times) < 2:
+        return 0.0
+    tenths = quantiles(times, n=10)
+    return (tenths[-1] - tenths[0]) / 1e6
+
+
 def first_silent(history: History, fault: int, link: LinkKey, way: Way, after_ns: int, to_ns: int) -> int | None:
     """When the first record of that time was sent that had not arrived by its end; None where all had."""
     for record in records(history, fault, link, way):
@@ -82,6 +96,11 @@ def first_answer_after(history: History, fault: int, link: LinkKey, after_ns: in
     """When something arrived first after that moment, however long before it was sent; None where nothing did."""
     arrived = (record.got_ns for record in records(history, fault, link, *ways))
     return min((got_ns for got_ns in arrived if got_ns is not None and got_ns > after_ns), default=None)
+
+
+def ends(history: History, fault: int, link: LinkKey, from_ns: int, to_ns: int) -> list[str]:
+    """How the probe's connections through the link ended in that time, in order: "ECONNRESET", "EOF" ..."""
+    return [record.error for record in records(history, fault, link, "end") if from_ns <= record.sent_ns <= to_ns]
 
 
 def errors(history: History, fault: int, link: LinkKey, way: Way, from_ns: int, to_ns: int) -> dict[str, int]:

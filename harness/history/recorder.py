@@ -115,6 +115,36 @@ class Recorder:
         row = _ROW_END(end_ns, seq, key, size, self.writer, reason, status, workload, flags, code)
         _pwrite(self._fd, row, _ROW_SIZE * n + _END_AT)
 
+    def whole(
+        self,
+        workload: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        outcome: Outcome,
+        ref: str = "",
+        status: int = 0,
+        error: str = "",
+        size: int = 0,
+    ) -> int:
+        """Records an operation of which we hear when it is over: begun, and finished, by whoever offers it. Its n.
+
+        While it was under way it was not in the file. Raises HistoryError where the disk is full.
+        """
+        n = self._next
+        try:
+            code = self._workloads.get(workload) or self._workload(workload)
+            key, reason = self._texts_of(ref, error)
+            values = (start_ns, start_ns, end_ns, 0, key, size, self.writer, reason, status, code, 0, 0, 0)
+            written = _pwrite(self._fd, rows.ROW.pack(*values, CODE_OF_OUTCOME[outcome]), _ROW_SIZE * (n + 1))
+        except OSError as problem:
+            raise self._failed(problem) from problem
+        if written != _ROW_SIZE:
+            os.ftruncate(self._fd, _ROW_SIZE * (n + 1))
+            raise self._failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        self._next = n + 1
+        return n
+
     def sight(
         self,
         step: Step,

@@ -6,15 +6,17 @@ import asyncio
 import os
 import secrets
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import Missing, StartError
 from harness.runtime import binaries
-from harness.runtime._node import Port, ProcessNode, Recipe, base_environment
+from harness.runtime._http import LOOPBACK
+from harness.runtime._node import NodeHost, Port, Recipe, SystemNode
 from harness.runtime._ready import all_of, by_http, by_port, by_sign_in
 from harness.runtime.contract import Recorder
-from harness.runtime.journal import Journal
 from harness.system.model import BROKER, Role, SystemFile
 
 SYSTEM_USER = "nats-harness"
@@ -30,15 +32,27 @@ REFUSED_OBSERVER = (
 )
 
 
-class BrokerNode(ProcessNode):
+@dataclass(frozen=True)
+class Setup:
+    """How a broker is run where it runs."""
+
+    argv: Callable[[str | None], Awaitable[Sequence[str]]]
+    """What the path of its configuration is put after, for a version asked for or the usual one."""
+    listens_on: str
+    included: str | None
+    """The file that its configuration includes, as its configuration has to name it."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    image: Callable[[str | None], Awaitable[str]] | None = None
+    mounts: Mapping[Path, str] = field(default_factory=dict)
+
+
+class BrokerNode(SystemNode):
     """A nats-server. Beside what a node has: `monitor_url`, and the system account's user for our observer."""
 
-    def __init__(
-        self, name: str, *, folder: Path, port: int, monitor_port: int, journal: Journal, recorder: Recorder
-    ) -> None:
+    def __init__(self, name: str, *, host: NodeHost, port: int, monitor_port: int, recorder: Recorder) -> None:
         ports = {"client": Port(port, "nats"), "monitor": Port(monitor_port)}
-        super().__init__(name, BROKER, Role.BROKER, folder=folder, ports=ports, journal=journal, recorder=recorder)
-        self.storage = folder / "jetstream"
+        super().__init__(name, BROKER, Role.BROKER, host=host, ports=ports, recorder=recorder)
+        self.storage = self.dir / "jetstream"
         self.sys_user: str | None = SYSTEM_USER
         """None where an included configuration leaves no room for a system account: no advisories then."""
         self.sys_password = f"p{secrets.token_hex(16)}"
@@ -49,35 +63,38 @@ class BrokerNode(ProcessNode):
         """The monitoring's address, past the proxies."""
         return self.direct("monitor")
 
-    async def prepare(self, system: SystemFile) -> None:
-        """Finds the binary, writes the configuration, and checks an included one. Raises Missing or StartError."""
-        usual = await _binary(system.broker.version)
-        configuration = self.dir / CONFIGURATION
-        environment = {**base_environment(), PASSWORD_VARIABLE: self.sys_password}
-        include = _included(system, self.dir)
-        text = self._configuration(system, include)
-        if include is not None:
-            configuration.write_text(text)
-            if await _has_one_credential(usual, configuration, environment):
-                self.sys_user = None
-                text = self._configuration(system, include)
+    async def prepare(self, system: SystemFile, setup: Setup) -> None:
+        """Writes the configuration, and checks an included one. Raises Missing or StartError."""
+        environment = {**setup.env, PASSWORD_VARIABLE: self.sys_password}
+        if setup.included is not None and await self._has_one_credential(system, environment):
+            self.sys_user = None
 
         async def argv(version: str | None) -> Sequence[str]:
-            binary = usual if version is None else await _binary(version)
-            return [str(binary), "-c", str(configuration)]
+            return [*await setup.argv(version), "-c", str(self.dir / CONFIGURATION)]
 
-        port = self.ports["client"].number
-        signs_in = by_port(port) if self.sys_user is None else by_sign_in(port, self.sys_user, self.sys_password)
+        client = self.address("client")
+        signs_in = by_port(client) if self.sys_user is None else by_sign_in(client, self.sys_user, self.sys_password)
         self.recipe = Recipe(
             argv,
             environment,
             system.path.parent,
-            files={CONFIGURATION: text},
+            files={CONFIGURATION: self._configuration(system, setup.included, setup.listens_on, self.storage)},
             ready=all_of(by_http(f"{self.monitor_url}/healthz"), signs_in),
             fixes={f'authentication error - User "{SYSTEM_USER}"': REFUSED_OBSERVER},
+            image=setup.image,
+            mounts=setup.mounts,
         )
 
-    def _configuration(self, system: SystemFile, include: str | None) -> str:
+    async def _has_one_credential(self, system: SystemFile, environment: Mapping[str, str]) -> bool:
+        """Whether an included file names one user or a token for all. Raises StartError where it is refused else."""
+        binary = await binary_of(system.broker.version)
+        with tempfile.TemporaryDirectory(prefix="nats-harness-") as folder:
+            configuration = Path(folder) / CONFIGURATION
+            include = included_from(system, Path(folder))
+            configuration.write_text(self._configuration(system, include, LOOPBACK, Path(folder)))
+            return await asyncio.to_thread(_refused_for_accounts, binary, configuration, environment)
+
+    def _configuration(self, system: SystemFile, include: str | None, listens_on: str, store_dir: Path) -> str:
         """Of two entries of one name nats-server takes the later: theirs over our accounts, ours over their ports."""
         listen, monitor = self.ports["client"].number, self.ports["monitor"].number
         store = system.broker.jetstream
@@ -86,37 +103,39 @@ class BrokerNode(ProcessNode):
             *([f"accounts {{ $SYS {{ users: [ {OBSERVER} ] }} }}"] if self.sys_user else []),
             *([f'include "{include}"'] if include else []),
             f'server_name: "{self.name}"',
-            f'listen: "127.0.0.1:{listen}"',
-            f'http: "127.0.0.1:{monitor}"',
+            f'listen: "{listens_on}:{listen}"',
+            f'http: "{listens_on}:{monitor}"',
             "logtime: false",
-            f'jetstream {{ store_dir: "{self.storage}", sync_interval: "{store.sync_interval}" }}',
+            f'jetstream {{ store_dir: "{store_dir}", sync_interval: "{store.sync_interval}" }}',
         ]
         return "\n".join(lines) + "\n"
 
 
-async def _binary(version: str | None) -> Path:
+async def binary_of(version: str | None) -> Path:
+    """The nats-server of that version, fetched where it is not here. Raises Missing."""
     found = binaries.find_nats_server(version)
     return found if found is not None else await asyncio.to_thread(binaries.nats_server, version)
 
 
-def _included(system: SystemFile, folder: Path) -> str | None:
-    """The included file as nats-server takes it: relative to the file that includes it, even where it is absolute."""
+def included(system: SystemFile) -> Path | None:
+    """The file of `broker.include`, or None. Raises Missing where it is not there."""
     if system.broker.include is None:
         return None
     path = (system.path.parent / system.broker.include).resolve()
     if not path.is_file():
         raise Missing(f"there is no {path}", where=system.where("broker", "include"), fix="correct broker.include")
-    return os.path.relpath(path, folder.resolve())
+    return path
 
 
-async def _has_one_credential(binary: Path, configuration: Path, environment: Mapping[str, str]) -> bool:
-    """Whether it is refused since it names one user or a token for all. Raises StartError where it is refused else."""
+def included_from(system: SystemFile, folder: Path) -> str | None:
+    """The same as nats-server takes it: relative to the folder of what includes it, even where it is absolute."""
+    path = included(system)
+    return None if path is None else os.path.relpath(path, folder.resolve())
 
-    def check() -> subprocess.CompletedProcess[str]:
-        command = [str(binary), "-t", "-c", str(configuration)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CHECK_WITHIN_S)
 
-    done = await asyncio.to_thread(check)
+def _refused_for_accounts(binary: Path, configuration: Path, environment: Mapping[str, str]) -> bool:
+    command = [str(binary), "-t", "-c", str(configuration)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CHECK_WITHIN_S)
     if done.returncode == 0:
         return False
     if any(words in done.stderr for words in ONE_CREDENTIAL):

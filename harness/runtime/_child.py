@@ -19,11 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
+from typing import Protocol
 
 from harness.errors import HarnessError, HistoryError, StartError
 from harness.runtime import _proc
 from harness.runtime._proc import Identity, end_sessions, send
-from harness.runtime.journal import Journal
 
 LINES_KEPT = 200
 LONGEST_LINE = 64 * 1024
@@ -48,6 +48,16 @@ class Exit:
         return f"exit code {self.code}" if self.code >= 0 else f"signal {-self.code}"
 
 
+class Journalled(Protocol):
+    """Where a child is written down before it starts; a run's journal is one."""
+
+    def starting(self, name: str, argv: Sequence[str]) -> None:
+        """It is about to be started."""
+
+    def process(self, name: str, process: Identity) -> None:
+        """It is this one."""
+
+
 class Child:
     """One child process, from its fork to its reaping. `on_line` and `on_exit` are called in the loop, with t_ns."""
 
@@ -58,7 +68,7 @@ class Child:
         *,
         env: Mapping[str, str],
         cwd: Path,
-        journal: Journal,
+        journal: Journalled,
         on_line: Callable[[int, str], None],
         on_exit: Callable[[Exit], None] = lambda _: None,
         fds: Sequence[int] = (),
@@ -203,13 +213,6 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     if threading.current_thread() is not threading.main_thread():
         raise StartError("children are started from the main thread only", where=name, fix="run the loop there")
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before we could ask
-            os._exit(127)
-
     try:
         process = subprocess.Popen(
             argv,
@@ -221,7 +224,7 @@ def _spawn(
             env=env,
             pass_fds=fds,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=dies_with(os.getpid()),
         )
     except OSError as error:
         raise StartError(
@@ -233,3 +236,14 @@ def _spawn(
     with suppress(PermissionError):  # this user's pipes hold as much as they may already
         fcntl.fcntl(process.stdout.fileno(), _F_SETPIPE_SZ, PIPE_BYTES)
     return process
+
+
+def dies_with(parent: int) -> Callable[[], None]:
+    """What a child does before its program begins: it asks to be killed when that process (its parent) dies."""
+
+    def ask() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before we could ask
+            os._exit(127)
+
+    return ask

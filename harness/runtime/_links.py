@@ -1,102 +1,82 @@
-"""A link as a toxiproxy process of its own, so that a freeze is a signal and a proxy that hangs takes nobody along.
-
-Its gates (a delay of 0 and a rate without end, both ways) are made at creation, changed by PATCH and never removed: an
-end dies within some 20 ms of a latency toxic's removal.
-"""
+"""A link as a toxiproxy process of its own, so that a freeze is a signal and a proxy that hangs takes nobody along."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from time import monotonic_ns
 
 from harness.errors import HarnessError, ProxyError, StartError, UsageError
-from harness.runtime import _proc, sockets
-from harness.runtime._child import Child, Exit
-from harness.runtime._http import LOOPBACK
+from harness.runtime import _toxics
+from harness.runtime._child import Exit
+from harness.runtime._hosting import ProxyHost, ProxyProcess
 from harness.runtime._together import together
-from harness.runtime.contract import Crossed, How, LinkKey, Recorder, Socket, Subscriber, Way
-from harness.runtime.journal import Journal
-from harness.runtime.proxy import ProxyApi, ProxyHangs, Stream, Toxic
+from harness.runtime._toxics import WAYS
+from harness.runtime.contract import Address, Crossed, How, Impairment, LinkKey, Recorder, Socket, Subscriber, Way
+from harness.runtime.proxy import ProxyApi, ProxyHangs, Toxic
 
 UP_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.003
-NO_LIMIT = 1_000_000_000
-"""Kilobytes a second: a gate that holds nothing back. 0 holds everything."""
-
-_STREAMS: dict[str, Stream] = {"to": "upstream", "from": "downstream"}
-_WAYS: dict[Way, tuple[str, ...]] = {"both": ("to", "from"), "to": ("to",), "from": ("from",)}
 _LISTENS = "Starting Toxiproxy HTTP server"
 _FAILED = "Server finished with error"
 
 
-def _latency(way: str, latency_ms: int = 0, jitter_ms: int = 0) -> Toxic:
-    return Toxic(f"latency_{way}", "latency", _STREAMS[way], {"latency": latency_ms, "jitter": jitter_ms})
-
-
-def _rate(way: str, kilobytes_s: int = NO_LIMIT) -> Toxic:
-    return Toxic(f"rate_{way}", "bandwidth", _STREAMS[way], {"rate": kilobytes_s})
-
-
-def _silence(way: str) -> Toxic:
-    return Toxic(f"silence_{way}", "timeout", _STREAMS[way], {"timeout": 0})
-
-
-def _gates() -> list[Toxic]:
-    return [gate for way in _STREAMS for gate in (_latency(way), _rate(way))]
-
-
 class ProxyLink:
-    """contract.Link in the process runtime. Made refusing; `open` lets clients in."""
+    """contract.Link in every runtime; where its proxy lives is `host`'s affair. Made refusing; `open` lets clients in.
+
+    `listen` is what the source dials, `api` where the proxy takes its orders, `upstream` the target's own address.
+    """
 
     def __init__(
         self,
         key: LinkKey,
         *,
         scheme: str,
-        port: int,
-        api_port: int,
-        upstream_port: int,
-        binary: Path,
-        env: Mapping[str, str],
-        journal: Journal,
+        listen: Address,
+        api: Address,
+        upstream: Address,
+        host: ProxyHost,
         recorder: Recorder,
     ) -> None:
         self.source, self.target = key
-        self._scheme, self._port, self._upstream_port = scheme, port, upstream_port
-        self._binary = binary
-        self._argv = [str(binary), "-host", LOOPBACK, "-port", str(api_port)]
-        self._env, self._journal, self._recorder = {**env, "LOG_LEVEL": "trace"}, journal, recorder
-        self._api = ProxyApi("-".join(key), api_port=api_port)
+        self._scheme, self._listen, self._upstream = scheme, listen, upstream
+        self._proxy_host, self._recorder = host, recorder
+        self._api = ProxyApi("-".join(key), api)
         self._subscribers: list[Subscriber] = []
         self._lock = asyncio.Lock()
-        self._child: Child | None = None
+        self._process: ProxyProcess | None = None
         self._listens = asyncio.Event()
         self._api_failed = ""
-        self._refusing, self._frozen = True, False
-        self._enabled, self._is_up = False, False
+        self._refusing, self._is_up = True, False
+        # Whether the proxy listens; None while it is being told.
+        self._enabled: bool | None = False
         # What mend has to undo; set before it is done, so that a cut that was cancelled halfway is undone too.
-        self._silenced: set[str] = set()
-        self._gated: set[str] = set()
+        self._frozen, self._shut, self._loses = False, False, False
+        self._gated: set[Way] = set()
+        self._added: set[str] = set()
 
     # ---- what it is ----
 
     @property
     def port(self) -> int:
         """See Link."""
-        return self._port
+        return self._listen[1]
+
+    @property
+    def host(self) -> str:
+        """See Link."""
+        return self._listen[0]
 
     @property
     def upstream_port(self) -> int:
         """See Link."""
-        return self._upstream_port
+        return self._upstream[1]
 
     @property
     def url(self) -> str:
         """See Link."""
-        return f"{self._scheme}://{LOOPBACK}:{self._port}"
+        return f"{self._scheme}://{self.host}:{self.port}"
 
     @property
     def proxy_pid(self) -> int:
@@ -106,11 +86,11 @@ class ProxyLink:
     @property
     def refusing(self) -> bool:
         """See Link."""
-        return self._refusing
+        return self._refusing or self._shut
 
     def proxy_state(self) -> str:
         """See Link."""
-        return _proc.task_states(self._running.pid)
+        return self._running.states()
 
     async def toxics(self) -> list[Mapping[str, object]]:
         """See Link."""
@@ -123,17 +103,11 @@ class ProxyLink:
 
     async def own_sockets(self) -> list[Socket]:
         """See Link."""
-        pid, ports = self._running.pid, {self._port, self._upstream_port}
-
-        def read() -> list[Socket]:
-            owned = sockets.owned_inodes(pid)
-            return [found for found in sockets.tcp_sockets(ports) if found.inode in owned]
-
-        return await asyncio.to_thread(read)
+        return await self._running.sockets({self.port, self.upstream_port})
 
     async def crossed(self) -> Crossed:
         """See Link."""
-        ours = f"{LOOPBACK}:{self._port}"
+        ours = f"{self.host}:{self.port}"
         found = await self.own_sockets()
         source = [one for one in found if one.local == ours]
         target = [one for one in found if one.local != ours]
@@ -150,21 +124,25 @@ class ProxyLink:
         """Starts the proxy, refusing. Raises StartError or ProxyError."""
         async with self._lock:
             await self._bring_up()
-        self._line("made", port=self._port)
+        self._line("made", port=self.port)
 
-    async def cut(self, how: How, way: Way = "both") -> int:
+    async def cut(self, how: How, way: Way = "both", *, new: bool = False) -> int:
         """See Link."""
-        if how == "refused":
-            if way != "both":
-                raise UsageError(f"a refusal has no ways: {way!r}", where=self._name, fix='cut("refused")')
-            return await self.refuse()
+        if how in ("refused", "reset") and way != "both":
+            raise UsageError(f"{how} has no ways: {way!r}", where=self._name, fix=f'cut("{how}")')
         async with self._lock:
-            if how == "silent":
-                t_ns = await self._or_replaced(lambda: self._silence(way))
-            elif way == "both":
-                t_ns = await self._or_replaced(self._freeze)
-            else:
-                t_ns = await self._or_replaced(lambda: self._gate([_rate(way, 0)], {way}))
+            match how:
+                case "silent":
+                    t_ns = await self._or_replaced(lambda: self._add("timeout", {"timeout": 0}, way))
+                case "refused":
+                    self._shut = True
+                    t_ns = await self._or_replaced(self._tell_enabled)
+                case "reset":
+                    t_ns = await self._or_replaced(lambda: self._reset(new))
+                case "frozen" if way == "both":
+                    t_ns = await self._or_replaced(self._freeze)
+                case "frozen":
+                    t_ns = await self._or_replaced(lambda: self._gate([_toxics.rate(way, 0)], {way}))
         self._line("cut", t_ns=t_ns, how=how, way=way)
         return t_ns
 
@@ -172,21 +150,40 @@ class ProxyLink:
         self, *, latency_ms: float = 0, jitter_ms: float = 0, rate_bytes_s: float = 0, way: Way = "both"
     ) -> int:
         """See Link."""
-        rate = max(1, round(rate_bytes_s / 1000)) if rate_bytes_s else NO_LIMIT
-        ways = _WAYS[way]
-        gates = [_latency(way, round(latency_ms), round(jitter_ms)) for way in ways] + [
-            _rate(way, rate) for way in ways
-        ]
+        ways = WAYS[way]
+        gates = [_toxics.latency(way, latency_ms, jitter_ms) for way in ways]
+        gates += [_toxics.rate(way, rate_bytes_s or None) for way in ways]
         async with self._lock:
             t_ns = await self._or_replaced(lambda: self._gate(gates, set(ways)))
         asked = {"latency_ms": latency_ms, "jitter_ms": jitter_ms, "rate_bytes_s": rate_bytes_s}
-        how = ", ".join(f"{name} {value:g}" for name, value in asked.items() if value)
-        self._line("slowed", t_ns=t_ns, how=how, way=way)
+        self._line("slowed", t_ns=t_ns, how=_told(asked), way=way)
+        return t_ns
+
+    async def impair(self, toxic: Impairment, attributes: Mapping[str, int], way: Way = "both") -> int:
+        """See Link."""
+        async with self._lock:
+            t_ns = await self._or_replaced(lambda: self._add(toxic, attributes, way))
+        self._line("impaired", t_ns=t_ns, how=f"{toxic}: {_told(attributes)}", way=way)
+        return t_ns
+
+    def can_lose(self) -> None:
+        """See Link."""
+        self._proxy_host.can_lose()
+
+    async def lose(self, share: float, way: Way = "both") -> int:
+        """See Link."""
+        async with self._lock:
+            self._loses = True
+            await self._proxy_host.lose(self.port, share, WAYS[way])
+            t_ns = monotonic_ns()
+        self._line("impaired", t_ns=t_ns, how=f"packets lost: {share:.1%}", way=way)
         return t_ns
 
     async def mend(self) -> int:
         """See Link."""
         async with self._lock:
+            if self._loses:
+                await self._find_packets()
             t_ns = await self._or_replaced(self._mend)
         self._line("mended", t_ns=t_ns)
         return t_ns
@@ -206,15 +203,38 @@ class ProxyLink:
 
     # ---- how ----
 
-    async def _silence(self, way: Way) -> int:
-        self._silenced.update(_WAYS[way])
-        await together(self._api.add(_silence(way)) for way in _WAYS[way])
-        return monotonic_ns()
-
-    async def _gate(self, gates: list[Toxic], ways: set[str]) -> int:
+    async def _gate(self, gates: list[Toxic], ways: set[Way]) -> int:
+        if again := self._gated & ways:  # another rate than the one that holds bytes now (ProxyApi.update)
+            await together(self._api.update(_toxics.rate(way)) for way in sorted(again))
         self._gated |= ways
         await together(self._api.update(gate) for gate in gates)
         return monotonic_ns()
+
+    async def _add(self, kind: str, attributes: Mapping[str, int], way: Way) -> int:
+        toxics = [_toxics.passing(kind, way, attributes) for way in WAYS[way]]
+        self._added.update(toxic.name for toxic in toxics)
+        await together(self._api.add(toxic) for toxic in toxics)
+        return monotonic_ns()
+
+    async def _reset(self, new: bool) -> int:
+        await self._running.linger_0({self.port, self.upstream_port})
+        self._shut = True
+        try:
+            t_ns = await self._tell_enabled()  # it closes every connection, before it answers
+            if new:  # from here on: one that is there when the toxic comes would end cleanly
+                await self._add("reset_peer", {"timeout": 0}, "both")
+        finally:
+            self._shut = False
+        await self._tell_enabled()
+        return t_ns
+
+    async def _find_packets(self) -> None:
+        try:
+            lost = await self._proxy_host.lost(self.port)
+            self._line("lost", seen=lost.seen, dropped=lost.dropped)
+        finally:
+            await self._proxy_host.whole(self.port)
+        self._loses = False
 
     async def _freeze(self) -> int:
         self._frozen = True
@@ -231,16 +251,17 @@ class ProxyLink:
             except TimeoutError as error:
                 raise ProxyError("the proxy did not go on", where=self._name) from error
             self._frozen = False
-        if self._enabled is self._refusing:  # asked for while it was frozen
-            await self._tell_enabled()
+        self._shut = False
+        if self._enabled is self._refusing or self._enabled is None:  # asked for while it was frozen, or shut by a cut
+            t_ns = await self._tell_enabled()
         if self._gated:
             # In this order: a latency gate that waits behind a closed rate gate hangs the proxy's API.
-            await self._gate([_rate(way) for way in sorted(self._gated)], set())
-            t_ns = await self._gate([_latency(way) for way in sorted(self._gated)], set())
+            await self._gate([_toxics.rate(way) for way in sorted(self._gated)], set())
+            t_ns = await self._gate([_toxics.latency(way) for way in sorted(self._gated)], set())
             self._gated.clear()
-        if self._silenced:
-            await together(self._api.remove(_silence(way).name) for way in sorted(self._silenced))
-            self._silenced.clear()
+        if self._added:
+            await together(self._api.remove(name) for name in sorted(self._added))
+            self._added.clear()
             t_ns = monotonic_ns()
         return t_ns
 
@@ -253,7 +274,7 @@ class ProxyLink:
         return t_ns
 
     async def _tell_enabled(self) -> int:
-        enabled = not self._refusing
+        enabled, self._enabled = not self.refusing, None
         await self._api.enable(enabled)
         self._enabled = enabled
         return monotonic_ns()
@@ -267,7 +288,7 @@ class ProxyLink:
         except ProxyHangs as error:
             await self._replace(error.what)
         except ProxyError as error:
-            if _proc.alive(self._running.identity):
+            if self._running.lives():
                 raise
             await self._replace(f"the proxy died: {error.what}")
         return await action()
@@ -277,7 +298,7 @@ class ProxyLink:
         self._running.close()
         self._frozen = False
         self._gated.clear()
-        self._silenced.clear()
+        self._added.clear()
         await self._bring_up()
         t_ns = monotonic_ns()
         self._line("replaced", t_ns=t_ns)
@@ -294,14 +315,8 @@ class ProxyLink:
         self._is_up = False
         self._listens.clear()
         self._api_failed = ""
-        self._child = Child(
-            f"proxy {self._name}",
-            self._argv,
-            env=self._env,
-            cwd=Path("/"),
-            journal=self._journal,
-            on_line=self._hear,
-            on_exit=lambda _: self._listens.set(),
+        self._process = await self._proxy_host.start(
+            self._name, self._api.address, on_line=self._hear, on_exit=lambda _: self._listens.set()
         )
         try:
             async with asyncio.timeout(UP_WITHIN_S):
@@ -311,8 +326,8 @@ class ProxyLink:
                     await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError as error:
             raise StartError(f"the proxy's API did not answer in {UP_WITHIN_S:g} s", where=self._name) from error
-        enabled = not self._refusing
-        await self._api.create(port=self._port, upstream_port=self._upstream_port, enabled=enabled, toxics=_gates())
+        enabled = not self.refusing
+        await self._api.create(self._listen, self._upstream, enabled=enabled, toxics=_toxics.gates())
         # Only now: had its port been taken, another server could have answered in its place.
         self._check_up()
         self._enabled, self._is_up = enabled, True
@@ -343,15 +358,19 @@ class ProxyLink:
         return f"{self.source} - {self.target}"
 
     @property
-    def _running(self) -> Child:
-        if self._child is None:
+    def _running(self) -> ProxyProcess:
+        if self._process is None:
             raise ProxyError("the link was not made yet", where=self._name, fix="open the runtime first")
-        return self._child
+        return self._process
 
     @property
-    def child(self) -> Child | None:
+    def process(self) -> ProxyProcess | None:
         """The proxy's process, for the runtime, which closes it."""
-        return self._child
+        return self._process
 
     def _line(self, event: str, *, t_ns: int | None = None, **fields: object) -> None:
         self._recorder.line("link", t_ns=t_ns, source=self.source, target=self.target, event=event, **fields)
+
+
+def _told(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in figures.items() if value)

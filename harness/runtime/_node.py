@@ -1,24 +1,22 @@
-"""A node as a child process with a session of its own."""
+"""A node: started, known to be ready, stopped and paused, wherever its process is. That is its host's affair."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns
-from typing import Literal
+from typing import Literal, Protocol
 
 from harness.errors import HarnessError, StartError, UnknownName
-from harness.runtime._child import Child, Exit
-from harness.runtime._http import LOOPBACK
+from harness.runtime._child import Exit
+from harness.runtime._hosting import OnLine
 from harness.runtime._links import ProxyLink
 from harness.runtime._ready import Look, listens
 from harness.runtime._together import together
-from harness.runtime.contract import Recorder
-from harness.runtime.journal import Journal
+from harness.runtime.contract import Address, Recorder
 from harness.system.model import Role
 
 LOOK_EVERY_S = 0.02
@@ -33,15 +31,22 @@ class Recipe:
     """How a node is started and known to be ready; everything in it is rendered."""
 
     argv: Callable[[str | None], Awaitable[Sequence[str]]]
-    """The command, for a version asked for (the broker's) or the usual one."""
+    """The command, for a version asked for (the broker's) or the usual one; in a container, empty means the image's."""
     env: Mapping[str, str]
     cwd: Path
+    """Its working folder, on this machine; containers see it read-only, if they see it at all."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Texts by their path within the node's folder, which are written before each start."""
     ready: Look = _ready_at_once
     stop_signal: signal.Signals = signal.SIGTERM
+    grace_s: float = 10.0
+    """How long it may take to stop, before it is killed."""
     fixes: Mapping[str, str] = field(default_factory=dict)
     """What to do about an end in whose last lines a text is found."""
+    image: Callable[[str | None], Awaitable[str]] | None = None
+    """The container's image, for a version asked for or the usual one; None in the process runtime."""
+    mounts: Mapping[Path, str] = field(default_factory=dict)
+    """Folders of this machine that a container sees read-only, and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,63 @@ class Port:
     scheme: str = "http"
 
 
-class ProcessNode:
-    """contract.Node in the process runtime."""
+class NodeProcess(Protocol):
+    """One life of a node, from its start to its end."""
+
+    @property
+    def pid(self) -> int:
+        """Its process, by its number on this machine."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its end has not been seen yet."""
+
+    @property
+    def ended(self) -> asyncio.Future[Exit]:
+        """How it ended, once that was seen."""
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What it printed last."""
+
+    async def wait(self) -> Exit:
+        """Waits for its end."""
+
+    async def ask(self, number: signal.Signals) -> int:
+        """Sends it a signal; t_ns after that. Nothing when it has ended."""
+
+    async def stop(self) -> int:
+        """Stops all its tasks where they are; t_ns at which that was seen. Raises TimeoutError or HarnessError."""
+
+    async def go_on(self) -> int:
+        """Lets them go on; t_ns at which that was seen. Raises TimeoutError or HarnessError."""
+
+    async def kill(self) -> Exit:
+        """SIGKILL to all of it; waits until it is dead."""
+
+    def give_way(self, nice: int) -> None:
+        """Lets what already runs go first while it starts, where the kernel can; 0 ends that."""
+
+    def close(self) -> None:
+        """Lets go of what is dead. Does not end it."""
+
+
+class NodeHost(Protocol):
+    """Where one node's processes run."""
+
+    address: str
+    """Where its ports are reached past the proxies."""
+    dir: Path
+    """`{dir}`, as the node sees it."""
+
+    async def start(
+        self, recipe: Recipe, version: str | None, *, on_line: OnLine, on_exit: Callable[[Exit], None]
+    ) -> NodeProcess:
+        """Writes the recipe's files and starts it. Raises StartError where it cannot be run."""
+
+
+class SystemNode:
+    """contract.Node in every runtime."""
 
     def __init__(
         self,
@@ -61,26 +121,25 @@ class ProcessNode:
         service: str,
         role: Role,
         *,
-        folder: Path,
+        host: NodeHost,
         ports: Mapping[str, Port],
-        journal: Journal,
         recorder: Recorder,
     ) -> None:
         self.name, self.service, self.role = name, service, role
-        self.dir = self.storage = folder
+        self.dir = self.storage = host.dir
         self.ports = dict(ports)
         self.incoming: list[ProxyLink] = []
         """The links that lead to it, which refuse while it is down."""
         self.recipe: Recipe | None = None
-        self._journal, self._recorder = journal, recorder
-        self._child: Child | None = None
+        self.host, self._recorder = host, recorder
+        self._process: NodeProcess | None = None
         self._expected = False
         self._refusing: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
         """See Node."""
-        return self._child.pid if self._child is not None and self._child.alive else None
+        return self._process.pid if self._process is not None and self._process.alive else None
 
     @property
     def alive(self) -> bool:
@@ -88,9 +147,9 @@ class ProcessNode:
         return self.pid is not None
 
     @property
-    def child(self) -> Child | None:
+    def process(self) -> NodeProcess | None:
         """Its process, for the runtime, which closes it."""
-        return self._child
+        return self._process
 
     def direct(self, port: str = "", what: Literal["url", "host", "port"] = "url") -> str:
         """See Node."""
@@ -100,39 +159,34 @@ class ProcessNode:
         found = self.ports[name]
         match what:
             case "host":
-                return LOOPBACK
+                return self.host.address
             case "port":
                 return str(found.number)
             case "url":
-                return f"{found.scheme}://{LOOPBACK}:{found.number}"
+                return f"{found.scheme}://{self.host.address}:{found.number}"
+
+    def address(self, port: str = "") -> Address:
+        """`direct` as host and port."""
+        return self.host.address, int(self.direct(port, "port"))
 
     def last_lines(self, count: int = 20) -> list[str]:
         """See Node."""
-        return list(self._child.lines)[-count:] if self._child else []
+        return list(self._process.lines)[-count:] if self._process else []
 
     async def start(self, *, version: str | None = None) -> None:
         """See Node."""
         if self.alive:
             raise StartError("it runs already", where=self.name, fix="kill or terminate it first")
-        recipe = self._known_recipe
-        for path, text in recipe.files.items():
-            target = self.dir / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
-        argv = await recipe.argv(version)
-        if self._child is not None:
-            self._child.close()
+        if self._process is not None:
+            self._process.close()
         self._expected = False
-        self._child = Child(
-            self.name,
-            argv,
-            env=recipe.env,
-            cwd=recipe.cwd,
-            journal=self._journal,
+        self._process = await self.host.start(
+            self._known_recipe,
+            version,
             on_line=lambda t_ns, text: self._recorder.line("output", t_ns=t_ns, node=self.name, text=text),
             on_exit=self._gone,
         )
-        self._line("started", pid=self._child.pid)
+        self._line("started", pid=self._process.pid)
 
     async def ready(self, *, within_s: float) -> None:
         """See Node."""
@@ -140,29 +194,29 @@ class ProcessNode:
 
     async def come_up(self, *, within_s: float, open_links: bool = False) -> None:
         """Waits until it is ready; with `open_links` each link that leads to it is opened once its port listens."""
-        child, ready = self._running, self._known_recipe.ready
+        process, ready = self._running, self._known_recipe.ready
         shut = {link.upstream_port for link in self.incoming} if open_links else set()
-        first = next(iter(self.ports.values()), None)
-        heard = first is None
+        unheard = {self.address()[1]} if self.ports else set()
         seen = ""
         try:
             async with asyncio.timeout(within_s):
                 while True:
-                    if not child.alive:
-                        raise self._failed(f"died at start: {child.ended.result()}")
-                    if not heard and first is not None and listens(first.number):
-                        heard = True
-                        self._line("listening", pid=child.pid)
-                    for port in [port for port in shut if listens(port)]:
+                    if not process.alive:
+                        raise self._failed(f"died at start: {process.ended.result()}")
+                    there = {port for port in shut | unheard if await listens((self.host.address, port))}
+                    if unheard & there:
+                        unheard.clear()
+                        self._line("listening", pid=process.pid)
+                    for port in shut & there:
                         shut.remove(port)
                         await together(link.open() for link in self.incoming if link.upstream_port == port)
-                    seen = await ready() or (f"nobody listens on {LOOPBACK}:{min(shut)}" if shut else "")
+                    seen = await ready() or (f"nobody listens on {self.host.address}:{min(shut)}" if shut else "")
                     if not seen:
                         break
                     await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError as error:
             raise self._failed(f"was not ready in {within_s:g} s; last seen: {seen or 'nothing'}") from error
-        self._line("ready", pid=child.pid)
+        self._line("ready", pid=process.pid)
 
     async def kill(self) -> int:
         """See Node."""
@@ -171,17 +225,22 @@ class ProcessNode:
         await self.refuse()
         return end.t_ns
 
-    async def terminate(self, *, grace_s: float) -> tuple[int, int]:
+    async def terminate(
+        self, *, grace_s: float | None = None, signalled: Callable[[int], None] | None = None
+    ) -> tuple[int, int]:
         """See Node."""
         self._expected = True
-        child = self._running
-        child.signal(self._known_recipe.stop_signal)
+        process = self._running
+        asked_ns = await process.ask(self._known_recipe.stop_signal)
+        self._line("stopping", t_ns=asked_ns, pid=process.pid)
+        if signalled is not None:
+            signalled(asked_ns)
         try:
-            async with asyncio.timeout(grace_s):
-                await child.wait()
+            async with asyncio.timeout(self._known_recipe.grace_s if grace_s is None else grace_s):
+                await process.wait()
         except TimeoutError:
             pass  # kill ends it, and what it left of its session
-        end = await child.kill()
+        end = await process.kill()
         await self.refuse()
         return end.t_ns, end.code
 
@@ -236,21 +295,12 @@ class ProcessNode:
         )
 
     @property
-    def _running(self) -> Child:
-        if self._child is None:
+    def _running(self) -> NodeProcess:
+        if self._process is None:
             raise HarnessError("it was never started", where=self.name, fix="start it first")
-        return self._child
+        return self._process
 
     @property
     def _known_recipe(self) -> Recipe:
         assert self.recipe is not None
         return self.recipe
-
-
-def base_environment() -> dict[str, str]:
-    """The environment that every child gets, and nothing else but what its recipe adds."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": os.environ.get("HOME", "/"),
-        "LANG": os.environ.get("LANG", "C.UTF-8"),
-    }

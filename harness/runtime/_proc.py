@@ -65,6 +65,23 @@ def task_states(pid: int) -> str:
     return "".join(sorted(states))
 
 
+def children(pid: int) -> list[int]:
+    """The processes that the main task of a process started and that are still there (proc(5))."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def inner_pid(pid: int) -> int:
+    """The number of a process in its own, innermost namespace; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), 0)
+
+
 def runs(pid: int) -> bool:
     """Whether a task of the process is neither stopped nor dead."""
     return not DEAD_STATES.issuperset(task_states(pid).replace(STOPPED, ""))

@@ -6,28 +6,35 @@ import asyncio
 import json
 import re
 import socket
-import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from harness.runtime import _command
 from harness.runtime._http import LOOPBACK, request
+from harness.runtime.contract import Address
 
 Look = Callable[[], Awaitable[str]]
 LOOK_WITHIN_S = 1.0
+LISTENS_WITHIN_S = 0.2
+"""A container that is not there yet answers nothing at all."""
 COMMAND_WITHIN_S = 10.0
 
 
-def listens(port: int) -> bool:
-    """Whether somebody accepts on this port of loopback, where that is known without waiting."""
+async def listens(address: Address) -> bool:
+    """Whether somebody accepts there; on loopback that is known without waiting."""
     with socket.socket() as probe:
         probe.setblocking(False)
-        probe.connect_ex((LOOPBACK, port))
         try:
-            probe.getpeername()
+            async with asyncio.timeout(LISTENS_WITHIN_S):
+                await asyncio.get_running_loop().sock_connect(probe, address)
         except OSError:
             return False
     return True
+
+
+def _nobody(address: Address) -> str:
+    return f"nobody listens on {address[0]}:{address[1]}"
 
 
 def by_http(url: str) -> Look:
@@ -37,8 +44,8 @@ def by_http(url: str) -> Look:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     async def look() -> str:
-        if host == LOOPBACK and not listens(port):  # far cheaper than a request, and asked fifty times a second
-            return f"nobody listens on {LOOPBACK}:{port}"
+        if not await listens((host, port)):  # far cheaper than a request, and asked fifty times a second
+            return _nobody((host, port))
         try:
             status, _ = await request("GET", port, path, within_s=LOOK_WITHIN_S, host=host)
         except TimeoutError:
@@ -50,11 +57,11 @@ def by_http(url: str) -> Look:
     return look
 
 
-def by_port(port: int) -> Look:
-    """Somebody accepts on the port."""
+def by_port(address: Address) -> Look:
+    """Somebody accepts there."""
 
     async def look() -> str:
-        return "" if listens(port) else f"nobody listens on {LOOPBACK}:{port}"
+        return "" if await listens(address) else _nobody(address)
 
     return look
 
@@ -72,34 +79,29 @@ def by_log(pattern: str, lines: Callable[[], Sequence[str]]) -> Look:
 def by_command(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> Look:
     """A command exits with 0."""
 
-    def run() -> str:
+    async def look() -> str:
         try:
-            done = subprocess.run(
-                argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_WITHIN_S
-            )
-        except subprocess.TimeoutExpired:
+            ran = await _command.run(argv, env=env, cwd=cwd, within_s=COMMAND_WITHIN_S)
+        except TimeoutError:
             return f"{argv[0]} ran for more than {COMMAND_WITHIN_S:g} s"
         except OSError as error:
-            return f"{argv[0]} cannot be run: {error.strerror}"
-        return "" if done.returncode == 0 else f"{argv[0]} exited with {done.returncode}"
-
-    async def look() -> str:
-        return await asyncio.to_thread(run)
+            return f"{argv[0]} cannot be run: {error.strerror or error}"
+        return "" if ran.code == 0 else f"{argv[0]} {ran}"
 
     return look
 
 
-def by_sign_in(port: int, user: str, password: str) -> Look:
-    """A NATS server on the port takes this user."""
+def by_sign_in(address: Address, user: str, password: str) -> Look:
+    """A NATS server there takes this user."""
     options = {"user": user, "pass": password, "verbose": False, "pedantic": False, "lang": "python", "version": "0"}
     hello = f"CONNECT {json.dumps({**options, 'name': 'nats-harness ready', 'protocol': 1})}\r\nPING\r\n".encode()
 
     async def look() -> str:
-        if not listens(port):
-            return f"nobody listens on {LOOPBACK}:{port}"
+        if not await listens(address):
+            return _nobody(address)
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):
-                reader, writer = await asyncio.open_connection(LOOPBACK, port)
+                reader, writer = await asyncio.open_connection(*address)
                 try:
                     await reader.readline()
                     writer.write(hello)
@@ -109,7 +111,7 @@ def by_sign_in(port: int, user: str, password: str) -> Look:
         except TimeoutError:
             return "the broker did not answer"
         except OSError as error:
-            return f"{LOOPBACK}:{port}: {error.strerror or error}"
+            return f"{address[0]}:{address[1]}: {error.strerror or error}"
         return "" if answer == "PONG" else answer or "the broker closed the connection"
 
     return look

@@ -6,16 +6,23 @@ the state of a task, the proxy's answer), never at which it was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from harness.system.model import Role
+if TYPE_CHECKING:
+    from harness.system.model import Role  # not where the hub runs, which has no packages
 
 Way = Literal["both", "to", "from"]
 """`to`: from the link's source to its target; `from`: the answers."""
-How = Literal["silent", "frozen", "refused"]
+How = Literal["silent", "frozen", "refused", "reset"]
+Impairment = Literal["slicer", "limit_data", "slow_close"]
+"""A toxic that a fault adds to a link, by Toxiproxy's own name."""
 LinkKey = tuple[str, str]
+Address = tuple[str, int]
+"""Host and port."""
+Ends = tuple[str, str]
+"""Local and remote address of a socket, "127.0.0.1:4222" each."""
 LogLine = Mapping[str, object]
 Subscriber = Callable[[int, LogLine], None]
 """Called in the loop with t_ns of arrival and a line of the proxy's log, parsed."""
@@ -42,6 +49,13 @@ class Crossed(NamedTuple):
     """Received from the target."""
     from_out: int
     """Acknowledged by the source."""
+
+
+class Lost(NamedTuple):
+    """Packets of a link that loses some, as the kernel's rules count them."""
+
+    seen: int
+    dropped: int
 
 
 class Socket(NamedTuple):
@@ -93,9 +107,12 @@ class Node(Protocol):
     async def kill(self) -> int:
         """SIGKILL to it and its children; t_ns of its death. Then its links refuse."""
 
-    async def terminate(self, *, grace_s: float) -> tuple[int, int]:
+    async def terminate(
+        self, *, grace_s: float | None = None, signalled: Callable[[int], None] | None = None
+    ) -> tuple[int, int]:
         """Asks it to stop as the system file says, and kills it after `grace_s`; t_ns of its end, and its exit code.
 
+        `grace_s` None: as long as the system file lets it take. `signalled` is called with t_ns once it was asked.
         The code is negative for a signal: -9 where it outlived its grace. Then its links refuse.
         """
 
@@ -125,11 +142,15 @@ class Link(Protocol):
 
     @property
     def port(self) -> int:
-        """The port that the source dials, on loopback."""
+        """The port that the source dials, on `host`."""
+
+    @property
+    def host(self) -> str:
+        """The address that the source dials: loopback, or in containers the hub's on the source's own network."""
 
     @property
     def upstream_port(self) -> int:
-        """The target's own port, on loopback."""
+        """The target's own port."""
 
     @property
     def proxy_pid(self) -> int:
@@ -142,10 +163,12 @@ class Link(Protocol):
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Calls back for each line of the proxy's log from now on, until the returned function is called."""
 
-    async def cut(self, how: How, way: Way = "both") -> int:
+    async def cut(self, how: How, way: Way = "both", *, new: bool = False) -> int:
         """Nothing crosses any more. `frozen`: bytes are held; `silent`: lost; `refused`: connections end, new ones too.
 
-        Raises UsageError for a refusal of one way.
+        `reset`: both ends of every connection see it reset, and new ones are accepted again when this returns; t_ns is
+        when the last one had ended. With `new` they are reset too, at their first byte, until it is mended.
+        Raises UsageError for a refusal or reset of one way.
         """
 
     async def slow(
@@ -157,8 +180,23 @@ class Link(Protocol):
         one). What is not given is as if the link were whole.
         """
 
+    async def impair(self, toxic: Impairment, attributes: Mapping[str, int], way: Way = "both") -> int:
+        """Adds a toxic with its attributes, in Toxiproxy's units, to every connection, old and new."""
+
+    def can_lose(self) -> None:
+        """Raises UsageError where `lose` cannot be done."""
+
+    async def lose(self, share: float, way: Way = "both") -> int:
+        """The kernel drops this share (0 to 1) of the TCP packets between the source and the proxy; t_ns after that.
+
+        The mending records a line `lost`, which tells how many of those that it has `seen` it `dropped`.
+        """
+
     async def mend(self) -> int:
-        """Undoes every cut and slowing, also one that never came to be; what is refused by `refuse` stays so."""
+        """Undoes all of these, also one that never came to be; what is refused by `refuse` stays so.
+
+        t_ns at which the proxy, its state or the kernel said so.
+        """
 
     async def refuse(self) -> int:
         """Connections end and new ones are refused, as a dead host's are."""
@@ -195,6 +233,12 @@ class Runtime(Protocol):
     @property
     def links(self) -> Mapping[LinkKey, Link]:
         """All links by source and target."""
+
+    async def socket_states(self, connections: Sequence[Ends]) -> Mapping[Ends, str]:
+        """The state ("ESTABLISHED", "CLOSE_WAIT" ...) of each of these sockets of the proxies that exists.
+
+        Raises OSError where the kernel could not be asked.
+        """
 
     def addresses(self, source: str | None) -> dict[str, str]:
         """What address placeholders mean for `source`: by its links, or, for None, past the proxies (observers)."""

@@ -21,14 +21,16 @@ from pathlib import Path
 
 import platformdirs
 
-from harness.errors import Missing
-from harness.runtime import _proc
+from harness.errors import HarnessError, Missing
+from harness.runtime import _nft, _proc
 from harness.runtime._proc import Identity
 
 END_WITHIN_S = 5.0
 """How long undo waits for what it killed to be dead. A process in an uninterruptible sleep may outlast it."""
 FORKED_ENDS_WITHIN_S = 2.0
 """How long a child that was being forked may outlive its dead parent."""
+ENGINE_MAKES_WITHIN_S = 5.0
+"""How long after a line of a dead run's journal the engine may still make what that names."""
 MARK = ".nats-harness"
 """A file in each folder that we made; it holds the name of the journal."""
 
@@ -77,6 +79,11 @@ class Journal:
                 fix="set NATS_HARNESS_STATE to a folder of yours",
             ) from error
 
+    @property
+    def name(self) -> str:
+        """The file's name, which marks what the run makes."""
+        return self.path.name
+
     def starting(self, name: str, argv: Sequence[str]) -> None:
         """A process is about to be started. It has no pid yet; until it has one it dies with its parent."""
         self._write({"is": "starting", "name": name, "argv": list(argv)})
@@ -98,6 +105,22 @@ class Journal:
     def locks(self, paths: Sequence[Path]) -> None:
         """Lock files that are about to be made, in one line; what nobody holds is removed."""
         self._write({"is": "locks", "paths": [str(path) for path in paths]})
+
+    def container(self, name: str) -> None:
+        """A container of this name, labelled with the journal's, is about to be made."""
+        self._write({"is": "engine", "kind": "container", "name": name})
+
+    def network(self, name: str) -> None:
+        """The same for a network."""
+        self._write({"is": "engine", "kind": "network", "name": name})
+
+    def volume(self, name: str) -> None:
+        """The same for a volume."""
+        self._write({"is": "engine", "kind": "volume", "name": name})
+
+    def nft(self, table: str) -> None:
+        """A table of packet rules that is about to be made."""
+        self._write({"is": "nft", "table": table})
 
     def note(self, text: str) -> None:
         """What is about to be done and leaves nothing to undo, for people who read the journal."""
@@ -130,6 +153,7 @@ def undo(path: Path) -> Undone:
         return done
     if entries[0].get("boot") == _proc.boot_id():
         _end_processes(entries, done)
+    _remove_from_engine(entries, done)
     for entry in entries:
         match entry:
             case {"is": "folder", "path": str(folder)}:
@@ -139,6 +163,8 @@ def undo(path: Path) -> Undone:
             case {"is": "locks", "paths": [*locks]}:
                 for lock in locks:
                     remove_lock(Path(str(lock)))
+            case {"is": "nft", "table": str(table)}:
+                _remove_table(table, done)
     return done
 
 
@@ -159,6 +185,7 @@ def sweep() -> list[Undone]:
         try:
             if _owner_may_live(path):
                 continue
+            _wait_for_the_engine(path)
             done = undo(path)
             if not done.left:
                 path.unlink()
@@ -169,6 +196,13 @@ def sweep() -> list[Undone]:
     for path in folder.glob("*.new") if folder.is_dir() else []:
         remove_lock(path)
     return swept
+
+
+def _wait_for_the_engine(path: Path) -> None:
+    """What a run asked the engine for as it died may still be made: it is waited for, or it would be left behind."""
+    if any(entry["is"] == "engine" for entry in _entries(path)):
+        while time.time() - path.stat().st_mtime < ENGINE_MAKES_WITHIN_S:
+            time.sleep(0.05)
 
 
 def owners() -> tuple[list[Path], list[Path]]:
@@ -300,6 +334,17 @@ def _end_processes(entries: Sequence[Entry], done: Undone) -> None:
     done.left.extend(f"{names[found.session]} (pid {found.identity.pid})" for found in left)
 
 
+def _remove_from_engine(entries: Sequence[Entry], done: Undone) -> None:
+    made = [(str(entry["kind"]), str(entry["name"])) for entry in entries if entry["is"] == "engine"]
+    if not made:
+        return
+    from harness.runtime import _engine  # half a second, for runs in containers alone
+
+    removed, left = _engine.remove(done.journal, [_engine.Made(*one) for one in dict.fromkeys(made)])
+    done.removed.extend(removed)
+    done.left.extend(left)
+
+
 def _remove_folder(folder: Path, journal: str, done: Undone) -> None:
     mark = folder / MARK
     try:
@@ -330,3 +375,11 @@ def _remove_socket(path: Path, done: Undone) -> None:
     except FileNotFoundError:
         return
     done.removed.append(str(path))
+
+
+def _remove_table(table: str, done: Undone) -> None:
+    try:
+        if _nft.remove(table):
+            done.removed.append(f"nft table {table}")
+    except HarnessError as error:
+        done.left.append(error.what)

@@ -47,11 +47,7 @@ class Ports:
         while len(ports) < number:
             batch = [candidates.pop() for _ in range(min(number - len(ports), len(candidates)))]
             if not batch:
-                raise Missing(
-                    f"there are no {number} free ports between {LOWEST} and {HIGHEST} outside the kernel's own range",
-                    where="/proc/sys/net/ipv4/ip_local_port_range",
-                    fix="narrow that range, or end what holds the ports",
-                )
+                raise _none_free(number)
             self._journal.locks([folder / str(port) for port in batch])
             ports += [port for port in batch if self._take(port, folder / str(port))]
         return ports
@@ -91,6 +87,14 @@ async def start_lock(recorder: Recorder) -> AsyncIterator[None]:
         os.close(fd)
 
 
+def free_port() -> int:
+    """A port that can be bound on loopback now; it is not reserved. Raises Missing where there is none."""
+    for port in _candidates(TRIES):
+        if can_bind(port):
+            return port
+    raise _none_free(1)
+
+
 def can_bind(port: int) -> bool:
     """Whether a server could listen on this port of loopback now."""
     with socket.socket() as probe:
@@ -111,6 +115,14 @@ def machine_folder() -> Path:
     if folder.stat().st_uid != os.getuid():
         raise Missing("the folder of port locks is another user's", where=str(folder), fix="remove it, or set TMPDIR")
     return folder
+
+
+def _none_free(number: int) -> Missing:
+    return Missing(
+        f"there are no {number} free ports between {LOWEST} and {HIGHEST} outside the kernel's own range",
+        where="/proc/sys/net/ipv4/ip_local_port_range",
+        fix="narrow that range, or end what holds the ports",
+    )
 
 
 def _candidates(number: int) -> list[int]:

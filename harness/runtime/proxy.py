@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.errors import ProxyError
-from harness.runtime._http import LOOPBACK, request
+from harness.runtime._http import request
 from harness.runtime._together import to_its_end
+from harness.runtime.contract import Address
 
 DEADLINE_S = 1.0
 """Of every call. An API that hangs is of a proxy that hangs (docs/faults.md): replace it."""
@@ -36,12 +37,16 @@ class ProxyHangs(ProxyError):
 
 @dataclass(frozen=True, slots=True)
 class Toxic:
-    """One toxic. `stream` "upstream" is what the client sends; `attributes` are Toxiproxy's, in its units."""
+    """One toxic. `stream` "upstream" is what the client sends; `attributes` are Toxiproxy's, in its units.
+
+    One that is not `on` (Toxiproxy: a toxicity of 0) is there and passes everything on, whatever its attributes.
+    """
 
     name: str
     type: str
     stream: Stream
     attributes: Mapping[str, int]
+    on: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +62,25 @@ class ProxyState:
 class ProxyApi:
     """The API of one toxiproxy server with one proxy, called `name`."""
 
-    def __init__(self, name: str, *, api_port: int) -> None:
-        self.name, self.api_port = name, api_port
+    def __init__(self, name: str, address: Address) -> None:
+        self.name, self.address = name, address
 
     # ---- setting up, by toxiproxy-python ----
 
-    async def create(self, *, port: int, upstream_port: int, enabled: bool, toxics: list[Toxic]) -> None:
+    async def create(self, listen: Address, upstream: Address, *, enabled: bool, toxics: list[Toxic]) -> None:
         """Makes the proxy with its toxics, and checks that it lists as asked. Raises ProxyError."""
-        listen, upstream = f"{LOOPBACK}:{port}", f"{LOOPBACK}:{upstream_port}"
-        wanted = ProxyState(listen, upstream, enabled, {toxic.name: toxic for toxic in toxics})
+        wanted = ProxyState(_text(listen), _text(upstream), enabled, {toxic.name: toxic for toxic in toxics})
 
         def make() -> None:
-            proxy = _toxiproxy().Toxiproxy().create(upstream, self.name, listen=listen, enabled=enabled)
+            server = _toxiproxy().Toxiproxy()
+            proxy = server.create(wanted.upstream, self.name, listen=wanted.listen, enabled=enabled)
             for toxic in toxics:
                 proxy.add_toxic(
-                    name=toxic.name, type=toxic.type, stream=toxic.stream, attributes=dict(toxic.attributes)
+                    name=toxic.name,
+                    type=toxic.type,
+                    stream=toxic.stream,
+                    toxicity=float(toxic.on),
+                    attributes=dict(toxic.attributes),
                 )
 
         await self._by_package(make)
@@ -87,7 +96,8 @@ class ProxyApi:
             if proxy is None:
                 return None
             toxics = {
-                name: Toxic(name, toxic.type, toxic.stream, toxic.attributes) for name, toxic in proxy.toxics().items()
+                name: Toxic(name, toxic.type, toxic.stream, toxic.attributes, bool(toxic.toxicity))
+                for name, toxic in proxy.toxics().items()
             }
             return ProxyState(proxy.listen, proxy.upstream, proxy.enabled, toxics)
 
@@ -99,9 +109,14 @@ class ProxyApi:
     # ---- faults, past it ----
 
     async def update(self, toxic: Toxic) -> None:
-        """Gives a toxic that is there other attributes."""
-        answer = await self._call("PATCH", f"/toxics/{toxic.name}", {"attributes": dict(toxic.attributes)})
-        self._check_toxic(answer, toxic)
+        """Gives a toxic that is there other attributes; one that is turned off keeps those that it has.
+
+        Toxiproxy writes the attributes of a PATCH before it interrupts who reads them, and a bandwidth toxic that holds
+        a chunk for a slower rate then cuts it by the new one, past its end: the whole server panics. So such a toxic
+        is turned off, and turned on with another rate, and never changed meanwhile.
+        """
+        body = {"toxicity": 1, "attributes": dict(toxic.attributes)} if toxic.on else {"toxicity": 0}
+        self._check_toxic(await self._call("PATCH", f"/toxics/{toxic.name}", body), toxic)
 
     async def add(self, toxic: Toxic) -> None:
         """Adds a toxic at the end of its stream's chain; one of that name and kind that is there already will do."""
@@ -131,7 +146,7 @@ class ProxyApi:
     async def answers(self) -> bool:
         """Whether the API answers at all."""
         try:
-            status, _ = await request("GET", self.api_port, "/version", within_s=DEADLINE_S)
+            status, _ = await self._request("GET", "/version")
         except OSError:
             return False
         return status == 200
@@ -148,17 +163,21 @@ class ProxyApi:
         path = f"/proxies/{self.name}{path}"
         try:
             # To its end: an order given up on its way could be carried out after the one that undoes it.
-            status, answer = await to_its_end(request(method, self.api_port, path, body, within_s=DEADLINE_S))
+            status, answer = await to_its_end(self._request(method, path, body))
         except TimeoutError as error:
             raise ProxyHangs(f"{method} {path} was not answered in {DEADLINE_S:g} s", where=self.name) from error
         except OSError as error:
             raise ProxyError(f"{method} {path}: {error.strerror or error}", where=self.name) from error
         return _json(self.name, method, path, status, answer, may_be)
 
+    async def _request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        host, port = self.address
+        return await request(method, port, path, body, within_s=DEADLINE_S, host=host)
+
     def _check_toxic(self, answer: object, toxic: Toxic) -> None:
         match answer:
-            case {"type": toxic.type, "stream": toxic.stream, "attributes": dict(attributes)}:
-                if attributes == dict(toxic.attributes):
+            case {"type": toxic.type, "stream": toxic.stream, "attributes": dict(attributes), "toxicity": toxicity}:
+                if toxicity == toxic.on and (attributes == dict(toxic.attributes) or not toxic.on):
                     return
         raise ProxyError(f"the toxic should be {toxic} and is {answer}", where=self.name)
 
@@ -198,7 +217,7 @@ class _Transport:
     def _send(self, method: str, url: str, body: object) -> _Answer:
         server = _SERVER.get()
         path = "/" + url.split("/", 3)[3]
-        connection = http.client.HTTPConnection(LOOPBACK, server.api_port, timeout=DEADLINE_S)
+        connection = http.client.HTTPConnection(*server.address, timeout=DEADLINE_S)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             answer = connection.getresponse()
@@ -236,6 +255,10 @@ def _without_requests() -> Iterator[None]:
 
 
 _TRANSPORT = _Transport()
+
+
+def _text(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"
 
 
 def _json(name: str, method: str, path: str, status: int, answer: bytes, may_be: tuple[int, ...] = ()) -> Any:

@@ -1,6 +1,6 @@
 """The state of one TCP connection as the kernel has it, asked for by its addresses over netlink (sock_diag(7)).
 
-`runtime.sockets` finds sockets by walking the kernel's whole table, which takes 1 to 10 ms; this asks for one that is
+`sockets` finds sockets by walking the kernel's whole table, which takes 1 to 10 ms; this asks for one that is
 known, which takes 10 us, so that it can be done for every open connection ten times a second. Needs no rights.
 """
 
@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterable
 
+from harness.runtime.contract import Ends
 from harness.runtime.sockets import STATES
 
 _SOCK_DIAG, _BY_FAMILY, _REQUEST, _ERROR = 4, 20, 1, 2
@@ -19,9 +20,6 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _QUESTION = struct.Struct("=BBBxI2s2s4s12x4s12xIII")
 _NO_COOKIE = 0xFFFFFFFF
 _STATE_AT = _HEADER.size + 1
-
-Ends = tuple[str, str]
-"""Local and remote address of a socket, "127.0.0.1:4222" each."""
 
 
 def states(connections: Iterable[Ends]) -> dict[Ends, str]:

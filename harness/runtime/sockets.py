@@ -58,6 +58,12 @@ def tcp_sockets(ports: Collection[int] | None = None) -> list[Socket]:
                     found.append(_socket(body))
 
 
+def owned(pid: int, ports: Collection[int]) -> list[Socket]:
+    """Those of `tcp_sockets(ports)` that this process has open; it must be ours. Raises OSError."""
+    inodes = owned_inodes(pid)
+    return [found for found in tcp_sockets(ports) if found.inode in inodes]
+
+
 def owned_inodes(pid: int) -> set[int]:
     """The inodes of all sockets that a process of ours has open; empty when it is gone."""
     inodes: set[int] = set()

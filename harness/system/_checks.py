@@ -91,12 +91,8 @@ def _broker(broker: Raw, folder: FilePath) -> Iterator[Mistake]:
     nodes = broker.get("nodes")
     if isinstance(nodes, int) and nodes > 1:
         yield _not_there_yet(("broker", "nodes"), "a cluster", "write nodes = 1", nodes)
-    if broker and "version" not in broker:
-        if "image" in broker:
-            what = "a broker from an image alone (the container runtime)"
-            yield _not_there_yet(("broker", "image"), what, 'add version = "2.12.8"', broker["image"])
-        else:
-            yield _missing(("broker", "version"), 'add version = "2.12.8"')
+    if broker and not broker.keys() & {"version", "image"}:
+        yield _missing(("broker", "version"), 'add version = "2.12.8"')
     include = broker.get("include")
     if isinstance(include, str) and not (folder / include).is_file():
         yield Mistake(("broker", "include"), f"no such file in {folder}", "its path is taken from there", include)

@@ -13,10 +13,14 @@ from pydantic import BaseModel
 from harness import cli, marks, plan
 from harness.faults import load_all
 from harness.faults._base import EFFECT_WITHIN_S, HEALED_WITHIN_S
-from harness.faults._evidence import LEAST_RECORDS
+from harness.faults._counting import COUNTED_EVERY_S
+from harness.faults._down import READY_WITHIN_S
+from harness.faults._evidence import LEAST_FRESH, LEAST_RECORDS, SHARE_SEEN
 from harness.faults._reopen import WORKERS_LATER_S
-from harness.faults.kill import READY_WITHIN_S
-from harness.faults.latency import SHARE_SEEN
+from harness.faults.bandwidth import MOST_SEEN
+from harness.faults.flapping import LEAST_CUTS
+from harness.faults.latency import JITTER_SEEN
+from harness.faults.packet_loss import LEAST_DROPPED
 from harness.guarantees import REGISTRY, clause_names
 from harness.guarantees._base import AROUND_NS, LATE_SHARE, LEAST_OFFERED, LEAST_OPERATIONS, NS
 from harness.guarantees._returns import LIVED_NS, UNTOLD
@@ -25,7 +29,7 @@ from harness.history._columns import OPERATIONS, SIGHTINGS
 from harness.history.clock import STEP_TOLERATED_NS
 from harness.history.lines import KINDS
 from harness.history.rows import Outcome, Step
-from harness.observe._base import FRESH_ADDRESS, PROBE_ADDRESS
+from harness.observe._own_ends import FRESH, LASTING
 from harness.observe.noise import LATE_MS
 from harness.observe.probing import FRESH_EVERY_S, RECORDS_EVERY_S, REQUESTS_EVERY_S
 from harness.run import IN_HAND_WITHIN_S, Run
@@ -98,13 +102,19 @@ TABLES: Mapping[str, tuple[type[BaseModel], ...]] = {
     "`[streams.NAME]`": (tables.Stream,),
     "`[services.NAME]`": (tables.Service, tables.Output, tables.Stop),
     "`[[prepare]]`": (tables.Prepare, tables.Request),
-    "`[workloads.NAME]`": (tables.HttpAsync, tables.JetStream, tables.Effects, tables.Dead, tables.Tap),
+    "`[workloads.NAME]`": (tables._Workload, tables.Effects, tables.Dead, tables.Tap),
     'kind = "http-async"': (tables.Submit, tables.Poll),
-    'kind = "jetstream"': (tables.Publish,),
+    'kind = "http"': (tables.Http,),
+    'kind = "jetstream"': (tables.JetStream, tables.Publish),
+    'kind = "request"': (tables.NatsRequest,),
+    'kind = "core"': (tables.Core,),
+    'kind = "locust"': (tables.Locust,),
+    "`[load]`": (tables.LoadTable,),
     "`[promises]`": (tables.Promises,),
     "`[hardening]`": (tables.Hardening,),
     "`[states.NAME]`": (tables.State,),
 }
+_COMMON = {"kind", "rate", *tables._Work.model_fields}
 BY_WORDS = ("", "none", "required", "one required", "the promise")
 """What stands for a default that is no plain value."""
 
@@ -115,8 +125,8 @@ def test_system_file_keys_and_defaults(heading: str) -> None:
     told = rows(text)
     for model in TABLES[heading]:
         keys = {field.alias or name: field for name, field in model.model_fields.items()}
-        if model is tables.Effects:  # the other two ways are in the list of what is not there yet
-            keys = {key: field for key, field in keys.items() if key not in ("command", "stream")}
+        if "kind" in keys:  # what every workload has is told there
+            keys = {key: field for key, field in keys.items() if key not in _COMMON}
         documented(text, keys, f"system-file.md, {heading}")
         for key, field in keys.items():
             default = told[key][0].strip("`") if key in told else ""
@@ -133,7 +143,6 @@ def test_system_file_tables_and_words() -> None:
     assert {re.sub(r"\W|NAME", "", heading) for heading in TABLES} >= inside
     words = [f"{{{word}}}" for word in OWN_WORDS | WORK_WORDS | {"env:NAME", "name.url"}]
     documented(section(page, "Placeholders and links"), words, "system-file.md")
-    documented(section(page, "Not there yet"), tables.KINDS_LATER, "system-file.md, not there yet")
     documented(read("system-file.md"), [*ready_systems(), *tables.KINDS], "system-file.md")
 
 
@@ -161,12 +170,18 @@ NUMBERS = {
         f"every {RECORDS_EVERY_S * 1000:g} ms each way",
         f"every {REQUESTS_EVERY_S * 1000:g} ms (`round`)",
         f"every {FRESH_EVERY_S * 1000:g} ms (`fresh`)",
-        f"It comes from {PROBE_ADDRESS}, with fresh connections from {FRESH_ADDRESS}",
+        f"It comes from {LASTING.address}, with fresh connections from {FRESH.address}",
         f"within {HEALED_WITHIN_S:g} s",
         f"({READY_WITHIN_S:g} s at most)",
         f"the workers' {WORKERS_LATER_S:g} s later",
         f"at least {LEAST_RECORDS} records",
         f"at least {SHARE_SEEN:g} of what was asked",
+        f"at least {JITTER_SEEN:g} of the jitter",
+        f"more than {MOST_SEEN:g} times the rate",
+        f"at least {LEAST_FRESH}, nearly all refused",
+        f"at least {LEAST_DROPPED} packets dropped",
+        f"at least {LEAST_CUTS} cuts",
+        f"counted every {COUNTED_EVERY_S * 1000:g} ms",
         f"a deadline of {DEADLINE_S:g} s",
     ],
     "guarantees.md": [

@@ -43,6 +43,19 @@ def test_a_begun_operation_is_in_the_file_before_begin_returns(tmp_path: Path) -
     assert done.end_ns >= done.start_ns
 
 
+def test_an_operation_that_is_over_is_recorded_whole_among_the_others(tmp_path: Path) -> None:
+    writing = recorder(tmp_path)
+    first = writing.begin("orders", 5)
+    n = writing.whole("shop", start_ns=7, end_ns=9, outcome=Outcome.FAIL, ref="r-1", status=503, error="full", size=3)
+    last = writing.begin("orders", 6)
+    assert (first, n, last) == (0, 1, 2)
+    one = list(History.open(tmp_path).operations())[n]
+    assert (one.workload, one.intended_ns, one.start_ns, one.end_ns, one.outcome) == ("shop", 7, 7, 9, Outcome.FAIL)
+    assert (one.ref, one.status, one.error, one.size) == ("r-1", 503, "full", 3)
+    with pytest.raises(HistoryError, match="is finished"):
+        writing.finish(n, Outcome.OK)
+
+
 def test_an_operation_is_finished_once_and_by_its_writer(tmp_path: Path) -> None:
     writing = recorder(tmp_path)
     n = writing.begin("orders", 1)

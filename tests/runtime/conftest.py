@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.runtime import binaries
-from harness.runtime.processes import Processes
+from harness.runtime._engine import Engine
+from harness.runtime._runtime import SystemRuntime
+from harness.runtime.choosing import runtime_of
 
 from .world import BROKER_ALONE, Lines, system
 
@@ -24,11 +26,30 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def engine() -> Iterator[Engine]:
+    """The engine past the runtime."""
+    engine = Engine.connect()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
 def lines() -> Lines:
     return Lines()
 
 
-Opener = Callable[..., Awaitable[Processes]]
+Opener = Callable[..., Awaitable[SystemRuntime]]
+
+both = pytest.mark.parametrize(
+    "kind", ["processes", pytest.param("containers", marks=pytest.mark.engine)], indirect=True
+)
+"""Runs a test in either runtime: together these tests are what a runtime must do."""
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    """The runtime that `opened` opens: processes, unless the test is for both."""
+    return str(getattr(request, "param", "processes"))
 
 
 async def nothing() -> None:
@@ -36,13 +57,14 @@ async def nothing() -> None:
 
 
 @pytest.fixture
-async def opened(tmp_path: Path, lines: Lines, toxiproxy: Path) -> AsyncIterator[Opener]:
+async def opened(tmp_path: Path, lines: Lines, toxiproxy: Path, kind: str) -> AsyncIterator[Opener]:
     """Opens a system's text; closed at the end."""
-    runtimes: list[Processes] = []
+    runtimes: list[SystemRuntime] = []
 
-    async def open_system(text: str, **options: object) -> Processes:
+    async def open_system(text: str, **options: object) -> SystemRuntime:
         before = options.pop("before", nothing)
-        runtime = Processes(system(tmp_path / "system", text), folder=tmp_path, recorder=lines, run="test", **options)  # type: ignore[arg-type]
+        made = runtime_of(kind)
+        runtime = made(system(tmp_path / "system", text), folder=tmp_path, recorder=lines, run="test", **options)  # type: ignore[arg-type]
         runtimes.append(runtime)
         await runtime.open(before)  # type: ignore[arg-type]
         return runtime
@@ -53,6 +75,6 @@ async def opened(tmp_path: Path, lines: Lines, toxiproxy: Path) -> AsyncIterator
 
 
 @pytest.fixture
-async def alone(opened: Opener) -> Processes:
+async def alone(opened: Opener) -> SystemRuntime:
     """A broker, and the load's link to it."""
     return await opened(BROKER_ALONE.format(broker=""))

@@ -6,6 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from harness.runtime.contract import Address
 from harness.system.loader import load_system
 from harness.system.model import SystemFile
 
@@ -24,6 +25,8 @@ rate = 10
 publish = {{ url = "{{broker.url}}", subject = "a.b" }}
 stream = "A"
 """
+
+INCLUDING = BROKER_ALONE.format(broker='version = "2.12.8"\ninclude = "their.conf"')
 
 WITH_SERVICES = """
 [system]
@@ -57,6 +60,29 @@ rate = 10
 submit = { method = "POST", url = "{web.url}/orders", accepted = [202], ref = "$.id" }
 poll = { url = "{web.url}/orders/{ref}", done = { "$.status" = ["complete"] } }
 """
+
+
+SERVICE = """
+[system]
+name = "one"
+[broker]
+[streams.A]
+subjects = ["a.>"]
+[services.store]
+role = "dependency"
+command = ["{{python}}", "service.py", "{{port}}"]
+ports = {{ http = 80 }}
+{more}
+[workloads.messages]
+kind = "jetstream"
+rate = 10
+publish = {{ url = "{{broker.url}}", subject = "a.b" }}
+stream = "A"
+"""
+
+
+def service(more: str) -> str:
+    return SERVICE.format(more=more)
 
 
 class Lines:
@@ -96,8 +122,8 @@ class Wire:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def dial(cls, port: int, options: str = '{"verbose":false}') -> Wire:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def dial(cls, to: Address, options: str = '{"verbose":false}') -> Wire:
+        reader, writer = await asyncio.open_connection(*to)
         wire = cls(reader, writer)
         try:
             if not (await reader.readline()).startswith(b"INFO"):

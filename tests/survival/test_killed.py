@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.history.reader import History
+from harness.runtime import _engine
+from harness.runtime._engine import Engine
+from tests.runtime.engines import labelled
 from tests.survival.harness_process import Started, alive, run
 
 SCENARIOS = ("broker_crash", "broker_paused", "entry_silent", "entry_frozen")
@@ -19,20 +22,23 @@ KILLS = int(os.environ.get("NATS_HARNESS_KILLS", len(SCENARIOS)))
 """How many kills, the scenarios in turn; 20 is what a release asks for."""
 
 
+@pytest.mark.parametrize("runtime", ["processes", pytest.param("containers", marks=pytest.mark.engine)])
 @pytest.mark.parametrize("number", range(KILLS))
-def test_nothing_is_left_and_the_history_is_judged(number: int, tmp_path: Path) -> None:
+def test_nothing_is_left_and_the_history_is_judged(number: int, runtime: str, tmp_path: Path) -> None:
     scenario = SCENARIOS[number % len(SCENARIOS)]
-    started = Started(tmp_path, "run", "--system", "bare", "-k", scenario, "-j", "1")
+    started = Started(tmp_path, "run", "--system", "bare", "-k", scenario, "-j", "1", "--runtime", runtime)
     started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
     time.sleep(random.SystemRandom().uniform(0, 2.5))
-    made = started.made()
-    assert len(made) >= 3, "broker, proxy and load at least"
+    made, journals = started.made(), {path.name for path in started.state.glob("journals/*.jsonl")}
+    assert len(made) >= (3 if runtime == "processes" else 1), "broker, proxy and load at least"
+    assert in_engine(journals) == (journals if runtime == "containers" else set())
     started.kill()
 
     cleaned = run(tmp_path, "clean", "--json")
     assert cleaned.returncode == 0, cleaned.stderr
     assert json.loads(cleaned.stdout)["things that would not go"] == 0
     assert alive(made) == []
+    assert in_engine(journals) == set()
 
     (folder,) = tmp_path.glob("reports/*-*")
     (history,) = folder.glob("scenarios/*/history")
@@ -44,6 +50,17 @@ def test_nothing_is_left_and_the_history_is_judged(number: int, tmp_path: Path) 
     assert verdict["operations"]["offered"] == offered
     assert verdict["verdict"] == "inconclusive"
     assert "history incomplete" in {trouble["name"] for trouble in verdict["troubles"]}
+
+
+def in_engine(journals: set[str]) -> set[str]:
+    """Those of which something is in the engine; none where there is no engine."""
+    if _engine.why_not():
+        return set()
+    engine = Engine.connect()
+    try:
+        return journals & labelled(engine)
+    finally:
+        engine.close()
 
 
 def test_the_living_are_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""Tests that need a container engine: skipped where none answers, with a word at the end on what that leaves unproven.
+
+NATS_HARNESS_ENGINE=required, as .ci/run sets it, makes such a skip a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import pytest
+
+REQUIRED = os.environ.get("NATS_HARNESS_ENGINE") == "required"
+NO_ENGINE = "needs a container engine"
+
+
+@functools.cache
+def why_not() -> str:
+    from harness.runtime import _engine
+
+    return _engine.why_not()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("engine") is None or not why_not():
+        return
+    if REQUIRED:
+        pytest.fail(f"{NO_ENGINE}: {why_not()}", pytrace=False)
+    pytest.skip(f"{NO_ENGINE}: {why_not()}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_ENGINE in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped, for no container engine answers: this run does not show that the"
+            " container runtime does what the process runtime does, survives what it must, and leaves nothing behind"
+        )

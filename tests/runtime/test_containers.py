@@ -1,0 +1,147 @@
+"""What containers alone can do: the star, the hub, images by name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import Missing, ProxyError, UsageError
+from harness.runtime._container import ContainerHost
+from harness.runtime._engine import JOURNAL_LABEL, Engine
+from harness.runtime._node import SystemNode
+from harness.runtime.containers import Containers
+
+from .conftest import Opener
+from .world import BROKER_ALONE, WITH_SERVICES, Wire, service
+
+pytestmark = pytest.mark.engine
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def kind() -> str:
+    return "containers"
+
+
+# ---- the star ----
+
+REACHES = """
+import json, socket, sys
+def reached(address):
+    with socket.socket() as dialled:
+        dialled.settimeout(1)
+        try:
+            dialled.connect(tuple(address))
+        except OSError as error:
+            return type(error).__name__
+    return ""
+print(json.dumps([reached(address) for address in json.loads(sys.argv[1])]))
+"""
+
+
+async def reached(node: SystemNode, addresses: list[tuple[str, int]]) -> list[str]:
+    """What came of dialling these from inside a node: "" where somebody answered."""
+    assert isinstance(node.host, ContainerHost)
+    container = node.host._container
+    assert container is not None
+    command = ["python3", "-c", REACHES, json.dumps(addresses)]
+    done = await asyncio.to_thread(lambda: container.exec_run(command))
+    found = json.loads(done.output)
+    assert isinstance(found, list)
+    return found
+
+
+async def test_a_node_reaches_its_links_and_nothing_else(opened: Opener) -> None:
+    runtime = await opened(WITH_SERVICES)
+    web, links = runtime.nodes["web-0"], runtime.links
+    own = [(link.host, link.port) for key, link in links.items() if key[0] == "web-0"]
+    assert await reached(web, own) == ["", ""]
+    others = [(link.host, link.port) for key, link in links.items() if key[0] != "web-0"]
+    nodes = [node.address() for name, node in runtime.nodes.items() if name != "web-0"]
+    outside = [("1.1.1.1", 53)]
+    assert "" not in await reached(web, [*others, *nodes, *outside])
+    # The same addresses answer this machine, so that it is not for want of somebody who listens.
+    for address in [*others, *nodes]:
+        with socket.create_connection(address, timeout=5):
+            pass
+
+
+async def test_nothing_is_published(opened: Opener, engine: Engine) -> None:
+    runtime = await opened(WITH_SERVICES)
+    mine = {"label": f"{JOURNAL_LABEL}={runtime.journal.name}"}
+    containers = engine.tools.client.containers.list(filters=mine)
+    assert len(containers) == 6
+    assert not any(binding for container in containers for binding in container.ports.values())
+    assert all(network.attrs["Internal"] for network in engine.tools.client.networks.list(filters=mine))
+
+
+async def test_a_service_without_image_or_python_is_told(opened: Opener) -> None:
+    with pytest.raises(UsageError, match=r"it has no image[\s\S]*--runtime processes"):
+        await opened(service("").replace('"{python}"', '"no-such-command"'))
+
+
+async def test_an_image_that_is_missing_is_told(opened: Opener, state: Path) -> None:
+    with pytest.raises(Missing, match=r"services.store|system.toml:\d+: there is no image 'no-such/image:7' here"):
+        await opened(service('image = "no-such/image:7"'))
+    with pytest.raises(Missing, match=r"there is no image 'no-such/broker' here[\s\S]*docker pull no-such/broker"):
+        await opened(BROKER_ALONE.format(broker='image = "no-such/broker"'))
+    assert list(state.glob("journals/*")) == []
+
+
+async def test_a_broker_of_a_named_image(opened: Opener, engine: Engine) -> None:
+    """The same binary under a registry's kind of name."""
+    from harness.runtime.images import Images
+
+    ours = engine.tools.client.images.get(Images(engine).broker("2.11.4"))
+    ours.tag("nats-harness-test/their-broker", "1")
+    try:
+        runtime = await opened(BROKER_ALONE.format(broker='image = "nats-harness-test/their-broker:1"'))
+        info = await asyncio.to_thread(greeting, runtime.broker.address())
+        assert info["version"] == "2.11.4"
+    finally:
+        engine.tools.client.images.remove("nats-harness-test/their-broker:1", force=True)
+
+
+def greeting(address: tuple[str, int]) -> dict[str, object]:
+    with socket.create_connection(address, timeout=5) as dialled, dialled.makefile() as lines:
+        found = json.loads(lines.readline().removeprefix("INFO "))
+        assert isinstance(found, dict)
+        return found
+
+
+# ---- the hub ----
+
+
+def test_the_hub_needs_the_standard_library_alone() -> None:
+    """It runs where no other package is."""
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import harness.runtime._hub"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script, str(ROOT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+async def test_when_its_client_is_gone_the_hub_ends_with_every_proxy(alone: Containers) -> None:
+    link = alone.links["load", "broker-0"]
+    wire = await Wire.dial((link.host, link.port))
+    alone._hub.close()
+    assert await wire.ended()
+    await wire.close()
+    async with asyncio.timeout(10):
+        while link.proxy_state():
+            await asyncio.sleep(0.01)
+    with pytest.raises(ProxyError, match="the hub is gone"):
+        await link.cut("frozen")
+
+
+async def test_the_hub_takes_nobody_without_its_token(alone: Containers) -> None:
+    reader, writer = await asyncio.open_connection(alone._hub_address, 10_000)
+    writer.write(b"guessed\n")
+    assert await reader.read() == b""
+    writer.close()
+    assert (await alone.links["load", "broker-0"].toxics()) != []
