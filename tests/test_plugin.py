@@ -20,7 +20,8 @@ async def test_ours(run: Run) -> None:
 def test_sync():
     assert True
 """
-LATER = {"aiohttp", "duckdb", "gevent", "locust", "nats", "numpy", "pyroute2", "jinja2", "jsonschema"}
+LATER = {"aiohttp", "docker", "duckdb", "gevent", "jinja2", "jsonschema", "locust", "nats", "numpy", "pyroute2"}
+LATER |= {"testcontainers"}
 """What collecting must not import: it costs a second or more together."""
 
 

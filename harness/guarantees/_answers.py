@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.guarantees._base import NS, Window
+from harness.guarantees._base import GRACE_NS, Window
 from harness.guarantees._ids import Ids
 from harness.guarantees._measures import Quantiles, Silence
 from harness.guarantees._sets import Named
@@ -18,8 +18,6 @@ from harness.history._columns import Array
 from harness.history.reader import History
 from harness.history.rows import CODE_OF_OUTCOME, Outcome
 
-GRACE_NS = NS
-"""How much later than its deadline an operation may be completed and not count as hung."""
 _AT_ONCE = 65_536  # so few that what is computed of them stays in the processor's cache
 _NAMED = 1000
 _NEVER = np.iinfo(np.int64).max
@@ -125,23 +123,21 @@ class Answers:
         self.unwatched += int(np.count_nonzero(~ended & ~late))
         return inside
 
+    def slower(self, history: History, than_ns: int) -> Named:
+        """Those whose latency was above that."""
+        ids = Ids(history.writers())
+        found = Tally(ids)
+        for part in parts(history, ids):
+            inside = (part.intended_ns >= self.window.from_ns) & (part.intended_ns <= self.window.to_ns)
+            took = np.where(part.end_ns > 0, part.end_ns, self.watched_ns) - part.intended_ns
+            found.add(part.indices[inside & (took > than_ns)])
+        return found.named()
 
-def slower(history: History, answers: Answers, than_ns: int) -> Named:
-    """The operations of a window whose latency was above that."""
-    ids = Ids(history.writers())
-    found = Tally(ids)
-    for part in parts(history, ids):
-        inside = (part.intended_ns >= answers.window.from_ns) & (part.intended_ns <= answers.window.to_ns)
-        took = np.where(part.end_ns > 0, part.end_ns, answers.watched_ns) - part.intended_ns
-        found.add(part.indices[inside & (took > than_ns)])
-    return found.named()
-
-
-def unheard(history: History, from_ns: int, to_ns: int) -> Named:
-    """The operations that were meant to begin in a silence between two moments, and were not accepted by its end."""
-    ids = Ids(history.writers())
-    found = Tally(ids)
-    for part in parts(history, ids):
-        accepted = (part.outcome == OK) & (part.end_ns <= to_ns)
-        found.add(part.indices[(part.intended_ns > from_ns) & (part.intended_ns < to_ns) & ~accepted])
-    return found.named()
+    def unheard(self, history: History, from_ns: int, to_ns: int) -> Named:
+        """Those that were meant to begin in a silence between two moments, and were not accepted by its end."""
+        ids = Ids(history.writers())
+        found = Tally(ids)
+        for part in parts(history, ids):
+            accepted = (part.outcome == OK) & (part.end_ns <= to_ns)
+            found.add(part.indices[(part.intended_ns > from_ns) & (part.intended_ns < to_ns) & ~accepted])
+        return found.named()

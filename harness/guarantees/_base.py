@@ -119,6 +119,8 @@ def load_window(history: History) -> Window:
 
 STRETCH_NS = 2 * NS
 """How much of the load is compared: the last of it before the first fault, and the last of all."""
+GRACE_NS = NS
+"""How much later than its deadline an operation may be completed and not count as hung."""
 
 
 def stretches(history: History) -> tuple[Window, Window]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from harness.guarantees._answers import GRACE_NS, Answers, slower, unheard
 from harness.guarantees._base import (
+    GRACE_NS,
     LEAST_OPERATIONS,
     NOBODY,
     NS,
@@ -17,9 +17,12 @@ from harness.guarantees._base import (
     measured,
     promise,
 )
-from harness.guarantees._course import Course, course
 from harness.history.reader import History
 from harness.verdict import Doubt, Finding, Verdict
+
+if TYPE_CHECKING:
+    from harness.guarantees._answers import Answers
+    from harness.guarantees._course import Course
 
 MS = 1_000_000
 QUANTILE = 0.95
@@ -47,6 +50,8 @@ class Available(Guarantee):
 
     def judge(self, history: History) -> Sequence[Finding]:
         """One finding a clause, all of the same operations."""
+        from harness.guarantees._course import course  # numpy, which collecting scenarios does without
+
         found = course(history)
         offered = found.under.offered
         if offered < LEAST_OPERATIONS:
@@ -73,7 +78,7 @@ def _failed(history: History, found: Course, bound: float | None) -> Finding:
 
 def _latency(history: History, seen: Answers, bound: float | None) -> Finding:
     value = seen.latency.of(QUANTILE) / MS
-    ops = slower(history, seen, int(bound * MS)) if bound is not None and value > bound else NOBODY
+    ops = seen.slower(history, int(bound * MS)) if bound is not None and value > bound else NOBODY
     reason = f"p95 of {seen.offered} operations, of which {seen.answered} were answered"
     found = measured(history, LATENCY, value, bound, seen.offered, reason, ops, seen.window.faults)
     return _answered(found, LATENCY, seen)
@@ -85,7 +90,7 @@ def _silence(history: History, seen: Answers, bound: float | None) -> Finding:
         return _too_little(SILENCE, f"the window lasted {lasted:.1f} s, which is no longer than the bound", seen, bound)
     begin, end = seen.silence.longest()
     value = (end - begin) / NS
-    ops = unheard(history, begin, end) if bound is not None and value > bound else NOBODY
+    ops = seen.unheard(history, begin, end) if bound is not None and value > bound else NOBODY
     reason = f"nothing was accepted from {(begin - seen.window.from_ns) / NS:.3f} s of the window on"
     found = measured(history, SILENCE, value, bound, seen.offered, reason, ops, seen.window.faults)
     return _answered(found, SILENCE, seen)

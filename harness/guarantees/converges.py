@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from harness.guarantees._answers import slower
 from harness.guarantees._base import (
     LEAST_OPERATIONS,
     NOBODY,
@@ -20,10 +19,12 @@ from harness.guarantees._base import (
     promise,
     window,
 )
-from harness.guarantees._course import Course, course
 from harness.guarantees._facts import rules
 from harness.history.reader import History
 from harness.verdict import Doubt, Finding
+
+if TYPE_CHECKING:
+    from harness.guarantees._course import Course
 
 MS = 1_000_000
 SLOWER_BY = 0.1
@@ -47,6 +48,8 @@ class Converges(Guarantee):
         """`drained` where ends are seen; `rate` and `latency` of the load's last 2 s, beside 2 s before the fault."""
         if not window(history).faults:
             return [_doubt(one, Doubt.TOO_LITTLE, "no fault took effect") for one in self.clauses]
+        from harness.guarantees._course import course  # numpy, which collecting scenarios does without
+
         found, known = course(history), rules(history)
         bound = self.drains_s if self.drains_s is not None else promise(history, "drains_s")
         drained = [_drained(history, found, bound)] if known.polled or known.read else []
@@ -105,7 +108,7 @@ def _latency(history: History, found: Course) -> Finding:
     if before.answered < LEAST_OPERATIONS or (value <= bound and last.answered < LEAST_OPERATIONS):
         sentence = f"{before.answered} operations were answered before the fault, and {last.answered} at the end"
         return _doubt(LATENCY, Doubt.TOO_LITTLE, sentence, bound)
-    ops = slower(history, last, int(bound * MS)) if value > bound else NOBODY
+    ops = last.slower(history, int(bound * MS)) if value > bound else NOBODY
     reason = f"the median of the load's last 2 s; before the fault it was {was:.1f} ms"
     return measured(history, LATENCY, value, bound, last.offered, reason, ops, window(history).faults)
 

@@ -39,6 +39,8 @@ ENDS_WITHIN_S = 2.0
 """How long after its death its last lines and its exit code may take."""
 STOP_WITHIN_S = 2.0
 LOOK_EVERY_S = 0.0005
+WEIGHT, STEP = 1024, 1.25
+"""A group's weight at nice 0, and how much less each step of nice is (sched(7), and the kernel's own table)."""
 _HEADER_BYTES = 8  # of each piece of an attachment's output: stream, three zeros, length (Engine API)
 
 
@@ -122,6 +124,7 @@ class ContainerHost:
             networking_config={self._berth.network: endpoint},
             volumes={**mounts, self._name: {"bind": DATA, "mode": "rw"}},
             working_dir=recipe.mounts.get(recipe.cwd),
+            cgroup_parent=self._engine.cgroup_parent,
         )
 
 
@@ -138,6 +141,7 @@ class ContainerLife:
         self.ended: asyncio.Future[Exit] = self._loop.create_future()
         self._output = _Output(self._hear)
         self._ending: asyncio.Task[None] | None = None
+        self._giving_way: asyncio.Task[None] | None = None
         self._first, self._pidfd, self._died_ns = 0, -1, 0
 
     @classmethod
@@ -188,7 +192,12 @@ class ContainerLife:
         return await self.wait()
 
     def give_way(self, nice: int) -> None:
-        """See NodeProcess: a container's share of the cores is its cgroup's, which is nobody's but the engine's."""
+        """See NodeProcess. Done in a moment, and not at all where the engine would not."""
+        self._giving_way = self._loop.create_task(self._share(round(WEIGHT / STEP**nice)))
+
+    async def _share(self, weight: int) -> None:
+        with suppress(HarnessError):
+            await self._engine.do(lambda: self._container.update(cpu_shares=weight), where=self.name)
 
     def close(self) -> None:
         """See NodeProcess."""
@@ -197,8 +206,9 @@ class ContainerLife:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-        if self._ending is not None:
-            self._ending.cancel()
+        for task in (self._ending, self._giving_way):
+            if task is not None:
+                task.cancel()
         if self.alive:  # it was removed, and nobody waited to see it end
             self._over(Exit(self._died_ns or monotonic_ns(), -signal.SIGKILL))
 

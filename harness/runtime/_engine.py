@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -77,6 +78,14 @@ class Engine:
             raise StartError(said(error), where=where) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise missing(error) from error
+
+    @functools.cached_property
+    def cgroup_parent(self) -> str | None:
+        """The parent of containers' groups, if their weights are to count beside our own processes' groups.
+
+        None is the engine's own group, which all containers share, or, where systemd keeps the groups, its slice.
+        """
+        return "/" if self.api.info()["CgroupDriver"] == "cgroupfs" else None
 
     def close(self) -> None:
         """Ends its threads and connections."""

@@ -197,6 +197,11 @@ class SystemNode:
         process, ready = self._running, self._known_recipe.ready
         shut = {link.upstream_port for link in self.incoming} if open_links else set()
         unheard = {self.address()[1]} if self.ports else set()
+
+        def heard() -> None:
+            unheard.clear()
+            self._line("listening", pid=process.pid)
+
         seen = ""
         try:
             async with asyncio.timeout(within_s):
@@ -205,8 +210,7 @@ class SystemNode:
                         raise self._failed(f"died at start: {process.ended.result()}")
                     there = {port for port in shut | unheard if await listens((self.host.address, port))}
                     if unheard & there:
-                        unheard.clear()
-                        self._line("listening", pid=process.pid)
+                        heard()
                     for port in shut & there:
                         shut.remove(port)
                         await together(link.open() for link in self.incoming if link.upstream_port == port)
@@ -214,6 +218,8 @@ class SystemNode:
                     if not seen:
                         break
                     await asyncio.sleep(LOOK_EVERY_S)
+                if unheard and await listens(self.address()):  # only since it was looked at
+                    heard()
         except TimeoutError as error:
             raise self._failed(f"was not ready in {within_s:g} s; last seen: {seen or 'nothing'}") from error
         self._line("ready", pid=process.pid)

@@ -111,19 +111,23 @@ async def test_an_engine_that_dies_in_the_middle_leaves_the_journal_to_a_later_s
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
     runtime = await opened(BROKER_ALONE.format(broker=""))
     name, link = runtime.journal.name, runtime.links["load", "broker-0"]
-    forward.stop()
-    with pytest.raises(HarnessError, match="container engine"):
-        await runtime.broker.pause()
-    await link.cut("silent")  # the links do not need it
-    await link.mend()
-    await runtime.close()
-    assert name in labelled(engine)
-    (left,) = (state / "journals").iterdir()
-    assert left.name == name
-    assert "no container engine answers" in journal.undo(left).left[0]
-    monkeypatch.delenv("DOCKER_HOST")
-    assert journal.undo(left).left == []
-    assert name not in labelled(engine)
+    try:
+        forward.stop()
+        with pytest.raises(HarnessError, match="container engine"):
+            await runtime.broker.pause()
+        await link.cut("silent")  # the links do not need it
+        await link.mend()
+        await runtime.close()
+        assert name in labelled(engine)
+        (left,) = (state / "journals").iterdir()
+        assert left.name == name
+        assert "no container engine answers" in journal.undo(left).left[0]
+        monkeypatch.delenv("DOCKER_HOST")
+        assert journal.undo(left).left == []
+        assert name not in labelled(engine)
+    finally:
+        monkeypatch.delenv("DOCKER_HOST", raising=False)
+        journal.undo(state / "journals" / name)
 
 
 # ---- subnets ----
