@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from harness.guarantees._base import NS, healed_ns, promise, risk_window
 from harness.guarantees._sets import Rules, Sets, sets
 from harness.history.reader import History
+
+if TYPE_CHECKING:
+    from harness.guarantees._course import Course
 
 _KNOWN: WeakKeyDictionary[History, Sets] = WeakKeyDictionary()
 
@@ -16,6 +20,13 @@ def facts(history: History) -> Sets:
     if history not in _KNOWN:
         _KNOWN[history] = sets(history, rules(history))
     return _KNOWN[history]
+
+
+def course(history: History) -> Course:
+    """What became of the work, and when. Imported only to judge: it needs numpy, and collecting scenarios does not."""
+    from harness.guarantees import _course
+
+    return _course.course(history)
 
 
 def rules(history: History) -> Rules:

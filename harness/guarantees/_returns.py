@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from harness.guarantees._connections import Connection, LinkKey
-from harness.guarantees._course import course
+from harness.guarantees._facts import course
 from harness.history.reader import NEVER_NS, FaultSpan, History
 from harness.history.rows import Step
 

@@ -17,6 +17,7 @@ from harness.guarantees._base import (
     measured,
     promise,
 )
+from harness.guarantees._facts import course
 from harness.history.reader import History
 from harness.verdict import Doubt, Finding, Verdict
 
@@ -50,8 +51,6 @@ class Available(Guarantee):
 
     def judge(self, history: History) -> Sequence[Finding]:
         """One finding a clause, all of the same operations."""
-        from harness.guarantees._course import course  # numpy, which collecting scenarios does without
-
         found = course(history)
         offered = found.under.offered
         if offered < LEAST_OPERATIONS:

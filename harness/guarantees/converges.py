@@ -19,7 +19,7 @@ from harness.guarantees._base import (
     promise,
     window,
 )
-from harness.guarantees._facts import rules
+from harness.guarantees._facts import course, rules
 from harness.history.reader import History
 from harness.verdict import Doubt, Finding
 
@@ -48,8 +48,6 @@ class Converges(Guarantee):
         """`drained` where ends are seen; `rate` and `latency` of the load's last 2 s, beside 2 s before the fault."""
         if not window(history).faults:
             return [_doubt(one, Doubt.TOO_LITTLE, "no fault took effect") for one in self.clauses]
-        from harness.guarantees._course import course  # numpy, which collecting scenarios does without
-
         found, known = course(history), rules(history)
         bound = self.drains_s if self.drains_s is not None else promise(history, "drains_s")
         drained = [_drained(history, found, bound)] if known.polled or known.read else []
