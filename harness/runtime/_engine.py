@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
+import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -27,6 +28,8 @@ IMAGE_LABEL = "nats-harness.image"
 ANSWERS_WITHIN_S = 30.0
 """Of every call but a build: an engine that takes longer is taken for gone."""
 THREADS = 8
+SOCKET = "unix:///var/run/docker.sock"
+"""Where the engine listens unless the user's environment says otherwise."""
 FIX = "start it (systemctl start docker), or use --runtime processes"
 
 
@@ -43,10 +46,11 @@ class Engine:
         import docker.errors
         import requests.exceptions
         from testcontainers.core.config import testcontainers_config
-        from testcontainers.core.docker_client import DockerClient
+        from testcontainers.core.docker_client import DockerClient, get_docker_host
 
         testcontainers_config.ryuk_disabled = True
         try:
+            _knock(get_docker_host() or SOCKET)
             engine = cls(DockerClient(timeout=ANSWERS_WITHIN_S))
             engine.api.ping()
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
@@ -100,6 +104,13 @@ def why_not() -> str:
     except Missing as error:
         return str(error)
     return ""
+
+
+def _knock(url: str) -> None:
+    """Raises OSError where nobody listens: docker-py would leave its socket open then."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.connect(url.removeprefix("unix://"))
 
 
 def missing(error: BaseException) -> Missing:
