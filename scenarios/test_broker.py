@@ -13,6 +13,7 @@ async def test_broker_crash(run: Run) -> None:
         async with run.faults.kill(run.broker, reopen="entry first"):
             await run.steady(3)
         await run.recovered()
+        await run.steady(2)
     run.expect(reconnects())
 
 
@@ -24,6 +25,7 @@ async def test_broker_restart(run: Run) -> None:
         async with run.faults.restart(run.broker, by="terminate"):
             await run.steady(3)
         await run.recovered()
+        await run.steady(2)
     run.expect(reconnects())
 
 
@@ -35,6 +37,7 @@ async def test_broker_paused(run: Run) -> None:
         async with run.faults.pause(run.broker):
             await run.steady(6)
         await run.recovered()
+        await run.steady(2)
     run.expect(reconnects())
 
 
@@ -46,4 +49,5 @@ async def test_broker_absent(run: Run) -> None:
         async with run.faults.absent(run.broker):
             await run.steady(5)
         await run.recovered()
+        await run.steady(2)
     run.expect(reconnects())

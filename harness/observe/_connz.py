@@ -30,6 +30,11 @@ class Entry(NamedTuple):
     ours: bool
     used: bool
 
+    @property
+    def known(self) -> bool:
+        """Whether it is known to be the probe's, or not to be."""
+        return self.ours or self.used
+
 
 @dataclass
 class Connz:

@@ -126,16 +126,17 @@ class Connections:
         if not guess or (entry.ours and not owners):
             return None
         earliest = 0 if owners else entry.start_ns - GUESS_WITHIN_NS
-        probes = entry.ours or not entry.used
+        # A proxy dials in the order in which it accepts, and the broker's clients are told in the order of their start.
+        # Whose a connection is that was not used is not known: under a one-way freeze a client waits as the probe does.
         found = [
-            (is_probe(client) != probes, opened_ns, client, watch)
+            (opened_ns, client, watch)
             for watch in owners or watches
             for client, opened_ns in watch.unbound.items()
-            if earliest <= opened_ns <= latest
+            if earliest <= opened_ns <= latest and (not entry.known or is_probe(client) is entry.ours)
         ]
         if not found:
             return None
-        _, opened_ns, client, watch = min(found, key=lambda one: one[:2])
+        opened_ns, client, watch = min(found, key=lambda one: one[0])
         return watch.bind(client, port, opened_ns)
 
     def forget(self, node: str, before_ns: int) -> None:
