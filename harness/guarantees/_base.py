@@ -232,6 +232,9 @@ LATE_SHARE = 0.01
 """More than this share of our wake-ups, or of the arrivals, over 50 ms late (so that their p99 is) spoils timing."""
 
 
+FAR = 10
+"""So many times our greatest lag from its bound, a value that keeps it is believed: a machine that is too busy makes
+what it times later, and never earlier by more than that lag."""
 _IN_S = {"s": 1.0, "ms": 1e-3}
 
 
@@ -251,6 +254,8 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
         shares = [line["late_share"] for line in noises if line["what"] == what]
         if shares and sum(shares) / len(shares) > LATE_SHARE:
             late = max(line["lag_max_ms"] for line in noises if line["what"] == what)
+            if _is_far(finding, clause, in_s * 1e3, late):
+                continue
             yield (
                 Doubt.NOISE,
                 f"the {what} was over 50 ms late {sum(shares) / len(shares):.1%} of the time, up to {late:.0f} ms",
@@ -262,3 +267,10 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
     if abs(finding.measured - finding.bound) * in_s < 2 * own and in_s:
         value = f"{finding.measured * in_s:.3f} s"
         yield Doubt.NOISE, f"{value} is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"
+
+
+def _is_far(finding: Finding, clause: Clause, in_ms: float, late_ms: float) -> bool:
+    """Whether a value that keeps its bound does so by far more than we were late."""
+    if finding.verdict is not Verdict.HOLDS or clause.compares or finding.bound is None or finding.measured is None:
+        return False
+    return (finding.bound - finding.measured) * in_ms > FAR * late_ms

@@ -14,7 +14,7 @@ from harness.runtime._hosting import ProxyHost, ProxyProcess
 from harness.runtime._together import together
 from harness.runtime._toxics import WAYS
 from harness.runtime.contract import Address, Crossed, How, Impairment, LinkKey, Recorder, Socket, Subscriber, Way
-from harness.runtime.proxy import ProxyApi, ProxyHangs, Toxic
+from harness.runtime.proxy import ProxyApi, ProxyHangs
 
 UP_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.003
@@ -53,7 +53,8 @@ class ProxyLink:
         self._enabled: bool | None = False
         # What mend has to undo; set before it is done, so that a cut that was cancelled halfway is undone too.
         self._frozen, self._shut, self._loses = False, False, False
-        self._gated: set[Way] = set()
+        self._delayed: set[Way] = set()
+        self._limited: set[Way] = set()
         self._added: set[str] = set()
 
     # ---- what it is ----
@@ -142,7 +143,7 @@ class ProxyLink:
                 case "frozen" if way == "both":
                     t_ns = await self._or_replaced(self._freeze)
                 case "frozen":
-                    t_ns = await self._or_replaced(lambda: self._gate([_toxics.rate(way, 0)], {way}))
+                    t_ns = await self._or_replaced(lambda: self._limit({way}, 0))
         self._line("cut", t_ns=t_ns, how=how, way=way)
         return t_ns
 
@@ -150,11 +151,14 @@ class ProxyLink:
         self, *, latency_ms: float = 0, jitter_ms: float = 0, rate_bytes_s: float = 0, way: Way = "both"
     ) -> int:
         """See Link."""
-        ways = WAYS[way]
-        gates = [_toxics.latency(way, latency_ms, jitter_ms) for way in ways]
-        gates += [_toxics.rate(way, rate_bytes_s or None) for way in ways]
+        ways = set(WAYS[way])
+
+        async def slowed() -> int:
+            await self._delay(ways, latency_ms, jitter_ms)
+            return await self._limit(ways, rate_bytes_s or None)
+
         async with self._lock:
-            t_ns = await self._or_replaced(lambda: self._gate(gates, set(ways)))
+            t_ns = await self._or_replaced(slowed)
         asked = {"latency_ms": latency_ms, "jitter_ms": jitter_ms, "rate_bytes_s": rate_bytes_s}
         self._line("slowed", t_ns=t_ns, how=_told(asked), way=way)
         return t_ns
@@ -203,11 +207,19 @@ class ProxyLink:
 
     # ---- how ----
 
-    async def _gate(self, gates: list[Toxic], ways: set[Way]) -> int:
-        if again := self._gated & ways:  # another rate than the one that holds bytes now (ProxyApi.update)
-            await together(self._api.update(_toxics.rate(way)) for way in sorted(again))
-        self._gated |= ways
-        await together(self._api.update(gate) for gate in gates)
+    async def _delay(self, ways: set[Way], latency_ms: float, jitter_ms: float) -> int:
+        if latency_ms or jitter_ms or self._delayed & ways:
+            self._delayed |= ways
+            await together(self._api.update(_toxics.latency(way, latency_ms, jitter_ms)) for way in sorted(ways))
+        return monotonic_ns()
+
+    async def _limit(self, ways: set[Way], bytes_s: float | None) -> int:
+        """None: no limit. Another rate than the one that holds bytes now is set by way of none: see ProxyApi.update."""
+        await together(self._api.update(_toxics.rate(way)) for way in sorted(self._limited & ways))
+        self._limited -= ways
+        if bytes_s is not None:
+            self._limited |= ways
+            await together(self._api.update(_toxics.rate(way, bytes_s)) for way in sorted(ways))
         return monotonic_ns()
 
     async def _add(self, kind: str, attributes: Mapping[str, int], way: Way) -> int:
@@ -254,11 +266,13 @@ class ProxyLink:
         self._shut = False
         if self._enabled is self._refusing or self._enabled is None:  # asked for while it was frozen, or shut by a cut
             t_ns = await self._tell_enabled()
-        if self._gated:
-            # In this order: a latency gate that waits behind a closed rate gate hangs the proxy's API.
-            await self._gate([_toxics.rate(way) for way in sorted(self._gated)], set())
-            t_ns = await self._gate([_toxics.latency(way) for way in sorted(self._gated)], set())
-            self._gated.clear()
+        if self._limited:
+            # Before the other gates, which hang the proxy's API while they wait behind one of these. Only gates that
+            # were closed are told: one whose client gave up with a chunk on its way may not answer for seconds.
+            t_ns = await self._limit(self._limited, None)
+        if self._delayed:
+            t_ns = await self._delay(self._delayed, 0, 0)
+            self._delayed.clear()
         if self._added:
             await together(self._api.remove(name) for name in sorted(self._added))
             self._added.clear()
@@ -297,7 +311,8 @@ class ProxyLink:
         await self._running.kill()
         self._running.close()
         self._frozen = False
-        self._gated.clear()
+        self._delayed.clear()
+        self._limited.clear()
         self._added.clear()
         await self._bring_up()
         t_ns = monotonic_ns()

@@ -276,7 +276,7 @@ def test_answers_alone_are_compared_where_no_ends_are_seen() -> None:
 
 
 def noisy(told: Story, at: float) -> None:
-    measured: dict[str, Any] = {"lag_p99_ms": 0.0, "lag_max_ms": 90.0, "late_share": 0.5}
+    measured: dict[str, Any] = {"lag_p99_ms": 0.0, "lag_max_ms": 2_000.0, "late_share": 0.5}
     told.line("noise", at, what="runner", from_ns=t(at - 500), cpu={}, **measured)
 
 
