@@ -179,6 +179,28 @@ class Fault(ABC):
         return found
 
 
+@dataclass
+class NodeFault(Fault):
+    """A fault of one node, whose every link cannot work meanwhile; the entry's comes first, and is probed."""
+
+    node: Node
+
+    @property
+    def target(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        """The one node."""
+        return (self.node.name,)
+
+    @property
+    def links(self) -> Sequence[LinkKey]:
+        """Every link that leads to the node, the entry's first."""
+        return sorted(node_links(self.stage.runtime, self.node), key=lambda key: key[0] != self.stage.entry)
+
+
 @asynccontextmanager
 async def applied(fault: Fault, number: int) -> AsyncIterator[None]:
     """The life of a fault around the body of an `async with`: healed on every way out."""

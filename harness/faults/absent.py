@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.errors import UsageError
-from harness.faults._base import Fault, LinkKey, node_links, now_ns
+from harness.faults._base import NodeFault, now_ns
 from harness.faults._down import READY_WITHIN_S
 from harness.faults._evidence import window
 from harness.faults._reopen import reopened
 from harness.history import probes
 from harness.history.reader import FaultSpan, History
-from harness.runtime.contract import Node
 
 
 @dataclass
-class Absent(Fault):
+class Absent(NodeFault):
     """The broker was withheld from the start, by `@started_with(without="broker")`; it comes when the body ends."""
 
     kind: ClassVar[str] = "absent"
     WHOLE_BEFORE: ClassVar[bool] = False
-    node: Node
-
-    @property
-    def target(self) -> str:
-        """The broker's name."""
-        return self.node.name
-
-    @property
-    def nodes(self) -> Sequence[str]:
-        """The broker's node."""
-        return (self.node.name,)
-
-    @property
-    def links(self) -> Sequence[LinkKey]:
-        """Every link that leads to it, the entry's first."""
-        return sorted(node_links(self.stage.runtime, self.node), key=lambda key: key[0] != self.stage.entry)
 
     def check(self) -> None:
         """Raises UsageError where the node was started already, or is no broker."""

@@ -7,39 +7,27 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.errors import HarnessError
-from harness.faults._base import Fault, LinkKey, node_links
+from harness.faults._base import LinkKey, NodeFault
 from harness.faults._evidence import crossed, silenced
 from harness.history.reader import FaultSpan, History
-from harness.runtime.contract import Node
 
 
 @dataclass
-class Pause(Fault):
+class Pause(NodeFault):
     """A node stops running and keeps its connections."""
 
     kind: ClassVar[str] = "pause"
-    node: Node
-
-    @property
-    def target(self) -> str:
-        """The node's name."""
-        return self.node.name
-
-    @property
-    def nodes(self) -> Sequence[str]:
-        """The paused node."""
-        return (self.node.name,)
 
     @property
     def links(self) -> Sequence[LinkKey]:
-        """Every link that leads to the node, the entry's first."""
-        keys = node_links(self.stage.runtime, self.node)
+        """As every fault's of a node. Raises HarnessError where no link leads to it."""
+        keys = super().links
         if not keys:
             raise HarnessError(
                 f"no link leads to {self.node.name}, so nothing could show that a pause of it bit",
                 fix="pause a node that others call, or cut the link from this one",
             )
-        return sorted(keys, key=lambda key: key[0] != self.stage.entry)
+        return keys
 
     def check(self) -> None:
         """Raises HarnessError where the node is down, or no link leads to it."""
