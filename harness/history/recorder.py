@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
-import math
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from harness.errors import HistoryError
 from harness.history import clock, rows
+from harness.history._files import REDACTED, GrowingFile, Texts, as_text, header, plain
 from harness.history.lines import KINDS
 from harness.history.rows import CODE_OF_OUTCOME, OpId, Outcome, Step
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-REDACTED = "[redacted]"
 META = "meta.json"
 _DISK_FULL = "free some space and run again; what was recorded so far can be judged, and is marked incomplete"
 _REFS_KEPT = 65_536  # a ref that is polled again and again is written once, as long as so few others came between
 _ROW_BEGUN, _ROW_END, _SIGHT = rows.ROW_BEGUN.pack, rows.ROW_END.pack, rows.SIGHT.pack
-_pwrite, _now_ns, _json_text = os.pwrite, time.monotonic_ns, json.encoder.encode_basestring_ascii
+_pwrite, _now_ns = os.pwrite, time.monotonic_ns
 _OK, _UNKNOWN = Outcome.OK, CODE_OF_OUTCOME[Outcome.UNKNOWN]
 _ROW_SIZE, _END_AT = rows.ROW.size, rows.HEADER.size + rows.ROW_END_AT
 _U32 = 0xFFFF_FFFF
@@ -51,19 +46,19 @@ class Recorder:
         self.full = False
         self._secrets: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
-        self._lines = _File(folder / f"lines-{name}.jsonl", os.O_APPEND)
-        self._sights = _File(folder / f"sights-{name}.rows")
-        self._sights.append(_header(rows.SIGHTS_MAGIC, nonce, rows.NO_WRITER))
-        self._sight_texts = _Texts(folder / f"sights-{name}.strings", self._redact)
+        self._lines = GrowingFile(folder / f"lines-{name}.jsonl", os.O_APPEND)
+        self._sights = GrowingFile(folder / f"sights-{name}.rows")
+        self._sights.append(header(rows.SIGHTS_MAGIC, nonce, rows.NO_WRITER))
+        self._sight_texts = Texts(folder / f"sights-{name}.strings", self._redact)
         self._refs: dict[str, int] = {}
         self._next = 0
         self._workloads: dict[str, int] = {}
         self._begun: dict[int, tuple[int, int]] = {}  # n of what is in flight: workload, size
         self._ops = self._op_texts = None
         if writer is not None:
-            self._ops = _File(folder / f"ops-{writer}.rows")
-            self._ops.append(_header(rows.OPS_MAGIC, nonce, writer))
-            self._op_texts = _Texts(folder / f"ops-{writer}.strings", self._redact)
+            self._ops = GrowingFile(folder / f"ops-{writer}.rows")
+            self._ops.append(header(rows.OPS_MAGIC, nonce, writer))
+            self._op_texts = Texts(folder / f"ops-{writer}.strings", self._redact)
         self._fd = self._ops.fd if self._ops else -1
         self.anchor()
 
@@ -180,11 +175,11 @@ class Recorder:
         if self._secrets:
             line = self._redact_tree(line)
         try:
-            text = json.dumps(line, allow_nan=False, default=_text)
+            text = json.dumps(line, allow_nan=False, default=as_text)
         except (TypeError, ValueError):  # keys that are no strings, nan
-            text = json.dumps(_plain(line))
+            text = json.dumps(plain(line))
         if "\\ud" in text:
-            text = json.dumps(_plain(line))
+            text = json.dumps(plain(line))
         try:
             self._lines.append(text.encode() + b"\n")
         except OSError as error:
@@ -267,7 +262,7 @@ class Recorder:
             }
         if isinstance(value, list | tuple):
             return [self._redact_tree(item) for item in value]
-        return value if isinstance(value, int | float | None) else self._redact(_text(value))
+        return value if isinstance(value, int | float | None) else self._redact(as_text(value))
 
 
 def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
@@ -294,115 +289,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-class _File:
-    """A file that only grows, by whole writes; our lock on it tells the reader that its writer lives."""
-
-    def __init__(self, path: Path, flags: int = 0) -> None:
-        try:
-            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o644)
-        except FileExistsError as error:
-            raise HistoryError(
-                "is there already: another recorder has this name", where=str(path), fix="give each its own name"
-            ) from error
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
-        self.path, self._size = path, 0
-
-    def append(self, data: bytes) -> None:
-        written = os.pwrite(self.fd, data, self._size)  # with O_APPEND, Linux ignores the offset
-        if written != len(data):  # the disk is full: nothing of it shall stay, lest the next one be glued to it
-            os.ftruncate(self.fd, self._size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._size += written
-
-    def blank(self, text: bytes) -> None:
-        """Overwrites a text wherever it is in the file, with one of the same length."""
-        data = self.path.read_bytes()
-        blank = REDACTED.encode()[: len(text)].ljust(len(text), b"*")
-        with self.path.open("r+b") as file:  # on a descriptor with O_APPEND, a write at a place appends
-            at = data.find(text)
-            while at >= 0:
-                file.seek(at)
-                file.write(blank)
-                at = data.find(text, at + len(text))
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
-class _Texts:
-    """A strings file: each text is in it before its number is used."""
-
-    def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
-        self.file, self._redact = _File(path, os.O_APPEND), redact
-        self.workloads: dict[str, int] = {}
-        self.wheres: dict[tuple[str, str], int] = {}
-        self.errors: dict[str, int] = {}
-        self._refs = 0
-
-    def ref(self, text: str) -> int:
-        text = self._redact(text)
-        line = _json_text(text)
-        if "\\ud" in line:
-            line = _json_text(_utf8(text))
-        self.file.append(line.encode() + b"\n")
-        self._refs += 1
-        return self._refs
-
-    def workload(self, name: str) -> int:
-        if name not in self.workloads:
-            if len(self.workloads) >= rows.MAX_WORKLOADS:
-                raise HistoryError(f"more than {rows.MAX_WORKLOADS} workloads", where=str(self.file.path))
-            self._write("workload", name)
-            self.workloads[name] = len(self.workloads) + 1
-        return self.workloads[name]
-
-    def error(self, text: str) -> int:
-        if text not in self.errors:
-            if len(self.errors) >= rows.MAX_SHORT - 1:
-                text = rows.OTHERS
-            if text not in self.errors:
-                self._write("error", text)
-                self.errors[text] = len(self.errors) + 1
-        return self.errors[text]
-
-    def where(self, source: str, by: str) -> int:
-        if (source, by) not in self.wheres:
-            if len(self.wheres) >= rows.MAX_SHORT - 1:
-                source = by = rows.OTHERS
-            if (source, by) not in self.wheres:
-                self._write("where", source, by)
-                self.wheres[source, by] = len(self.wheres) + 1
-        return self.wheres[source, by]
-
-    def _write(self, table: str, *texts: str) -> None:
-        self.file.append(json.dumps([table, *(_utf8(self._redact(text)) for text in texts)]).encode() + b"\n")
-
-
-def _header(magic: bytes, nonce: str, writer: int) -> bytes:
-    return rows.HEADER.pack(magic, rows.VERSION, 0, nonce.encode(), clock.boot_id(), clock.time_namespace(), writer)
-
-
-def _plain(value: Any) -> Any:
-    """The same as a JSON tree, with text for what JSON has no words for."""
-    if isinstance(value, Mapping):
-        return {_utf8(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if isinstance(value, int | float | None) else _utf8(_text(value))
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value if isinstance(value, str) else repr(value)
-
-
-def _utf8(text: str) -> str:
-    """The same text; half of a character (what is left of bytes that were no UTF-8) as its escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
