@@ -29,7 +29,6 @@ class LoadConfig:
     `history` is the folder of the history, `name` and `writer` the recorder's. `workloads` are the system file's
     tables, rendered, with OP and REF in place of {op} and {ref}. `direct` is the broker's address past every proxy,
     for the final read of a stream; `connect` its user and password, token, or creds. `secrets` never reach a file.
-    `here` are addresses of this machine's containers, which may be called as its loopback may.
 
     Where `parts` processes carry the load, this one is number `part`: `for_part` says how they differ.
     """
@@ -43,7 +42,6 @@ class LoadConfig:
     connect: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     most_in_flight: int = MOST_IN_FLIGHT
-    here: Sequence[str] = ()
     part: int = 0
     parts: int = 1
 
@@ -70,19 +68,14 @@ class LoadConfig:
         return config
 
     def check(self) -> None:
-        """Raises UsageError unless every address is on this machine's loopback, or one of its containers'."""
+        """Raises UsageError unless every address is on this machine's loopback."""
         for where, url in self._urls():
-            if self.is_elsewhere(url):
+            if is_elsewhere(url):
                 raise UsageError(
                     f"load is offered on this machine only, and {urlsplit(url).hostname or url!r} is not its loopback",
                     where=where,
                     fix="name a service by its placeholder ({web.url}), so that the work crosses a link",
                 )
-
-    def is_elsewhere(self, url: str) -> bool:
-        """Whether a URL leads off this machine, or nowhere that we know."""
-        host = urlsplit(url).hostname or ""
-        return host not in self.here and not _is_loopback(host)
 
     def _urls(self) -> Iterator[tuple[str, str]]:
         if self.direct:
@@ -103,10 +96,12 @@ def part_name(name: str, part: int) -> str:
     return f"{stem}-{int(first) + part}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_elsewhere(url: str) -> bool:
+    """Whether a URL leads off this machine, or nowhere that we know."""
+    host = urlsplit(url).hostname or ""
     if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
         return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True

@@ -18,7 +18,7 @@ from harness.errors import HistoryError
 from harness.history.clock import now_ns
 from harness.history.recorder import Recorder
 from harness.history.rows import Outcome
-from harness.load._config import LoadConfig
+from harness.load._config import LoadConfig, is_elsewhere
 from harness.load._noise import Noise
 from harness.load._operations import Sightings
 from harness.load._requests import answer_of
@@ -51,7 +51,6 @@ class Team:
 
     def __init__(self, config: LoadConfig, recorder: Recorder, tasks: asyncio.TaskGroup, users: Users) -> None:
         [(self._name, table)] = config.workloads.items()
-        self._is_elsewhere = config.is_elsewhere
         self._recorder, self._users, self._loop = recorder, users, asyncio.get_running_loop()
         self._refused = frozenset(table.get("refused") or ())
         self._running = False
@@ -74,7 +73,7 @@ class Team:
     ) -> None:
         """Locust's request event: a request is over."""
         end_ns = now_ns()
-        if url and self._is_elsewhere(url):
+        if url and is_elsewhere(url):
             self._leave(url)
         op = (context or {}).get("op")
         answer = answer_of(exception, response, self._refused)

@@ -48,15 +48,13 @@ def config_of(
     connect: Mapping[str, str] | None = None,
     secrets: Sequence[str] = (),
     most_in_flight: int = MOST_IN_FLIGHT,
-    here: Sequence[str] = (),
 ) -> LoadConfig:
     """What a load of this system is told.
 
     `values` holds what the placeholders of what is offered stand for: the *links'* addresses ("web.url"), and
     what `prepare` kept ("token"). `workloads` names those to offer, all if empty. `direct` is the first broker's
     address past every proxy and `connect` the credentials there, with no placeholder left; `secrets` are kept out of
-    the history, `here` are addresses of this machine's containers. Raises UnknownName for a placeholder without a
-    value, UsageError for an address on another machine.
+    the history. Raises UnknownName for a placeholder without a value, UsageError for an address on another machine.
     """
     tables: dict[str, dict[str, JsonValue]] = {}
     filled = {**values, "op": OP, "ref": REF}
@@ -80,7 +78,6 @@ def config_of(
         connect=dict(connect or {}),
         secrets=list(secrets),
         most_in_flight=most_in_flight,
-        here=list(here),
     )
     config.check()
     return config

@@ -26,7 +26,7 @@ from locust.runners import Runner
 from harness.errors import UsageError
 from harness.history.clock import now_ns
 from harness.history.recorder import Recorder
-from harness.load._config import CONTROL_VARIABLE, LoadConfig
+from harness.load._config import CONTROL_VARIABLE, LoadConfig, is_elsewhere
 from harness.load._session import conduct, totals_of
 from harness.load._steering import SocketChannel
 from harness.load._team import Team
@@ -68,7 +68,7 @@ def _begin(environment: Environment, runner: Runner, **_: object) -> None:
     environment.stop_timeout = float(_table["answers_s"]) + 1
     for user in environment.user_classes:
         host = environment.host or user.host
-        if host and _config.is_elsewhere(host):
+        if host and is_elsewhere(host):
             raise UsageError(
                 f"load is offered on this machine only, and {host!r} is not its loopback",
                 where=f"{_table['file']}: {user.__name__}.host",

@@ -9,18 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.runtime.contract import LinkKey, Runtime
+from harness.runtime.contract import Beside, LinkKey, Runtime
 
 STARTS_WITHIN_S = 10.0
 READY_WITHIN_S = 2.0
@@ -50,10 +45,7 @@ class Probe:
         self._runtime, self._folder, self._nonce = runtime, folder, nonce
         self._login, self._paths = dict(login or {}), dict(paths or {})
         self._orders = asyncio.Lock()
-        self._files = ExitStack()
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
+        self._process: Beside | None = None
 
     async def __aenter__(self) -> Probe:
         await self.start()
@@ -69,19 +61,7 @@ class Probe:
 
     async def start(self) -> None:
         """Starts the process, idle. Raises HarnessError where it dies."""
-        ours, theirs = socket.socketpair()
-        self._errors = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        argv = (sys.executable, "-m", "harness.observe.probing", str(theirs.fileno()), str(self._folder), self._nonce)
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *argv,
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                start_new_session=True,  # a Ctrl-C is the runner's business; without it the socket ends
-            )
-        self._reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._process = await self._runtime.beside("harness.observe.probing", self._nonce, folder=self._folder)
         await self._answer("stopped", fault=-1, order={"do": "stop", "fault": -1}, within_s=STARTS_WITHIN_S)
 
     async def watch(self, fault: int, link: LinkKey, *, size: int = 0, wait: bool = True) -> None:
@@ -97,7 +77,7 @@ class Probe:
             "link": link,
             "kind": "nats" if target.role == "broker" else "http",
             "through": (crossed.host, crossed.port),
-            "direct": (target.direct(what="host"), int(target.direct(what="port"))),
+            "direct": target.inside(),
             "size": size,
             "path": path if (path := self._paths.get(target.service, "/")).startswith("/") else "/",
             "login": self._login,
@@ -130,27 +110,19 @@ class Probe:
 
     async def close(self) -> None:
         """Ends the process. Can be called twice."""
-        if self._process is None:
-            return
-        self._writer.close()
-        try:
-            async with asyncio.timeout(STOPS_WITHIN_S):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        self._process = None
-        self._files.close()
+        if self._process is not None:
+            process, self._process = self._process, None
+            await process.close(within_s=STOPS_WITHIN_S)
 
     async def _line(self) -> bytes:
         try:
-            return await self._reader.readline()
+            return await self._running.reader.readline()
         except ConnectionError:  # it died with an order of ours unread
             return b""
 
     async def _answer(self, wanted: str, fault: int, *, order: Mapping[str, Any], within_s: float) -> None:
         """Gives an order and waits for its answer; answers that came too late for earlier orders are passed over."""
-        self._writer.write(json.dumps(order).encode() + b"\n")
+        self._running.writer.write(json.dumps(order).encode() + b"\n")
         async with asyncio.timeout(within_s):
             while line := await self._line():
                 answer = json.loads(line)
@@ -160,9 +132,14 @@ class Probe:
                     and answer.get("link") == _listed(order.get("link"))
                 ):
                     return
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip()
+        said = await self._running.last_words()
         raise HarnessError(f"the probe's process died; it said:\n{said[-SHOWN:] or '(nothing)'}", where="probe")
+
+    @property
+    def _running(self) -> Beside:
+        if self._process is None:
+            raise HarnessError("the probe does not run", where="probe")
+        return self._process
 
 
 def _listed(link: LinkKey | None) -> list[str] | None:

@@ -202,7 +202,6 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         direct=runtime.broker.direct(),
         connect=login,
         secrets=[*secrets(system, os.environ), *kept.values()],
-        here=runtime.hosts(),
     )
     await load.configure(config)
     runtime.settle()

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from harness.errors import Missing, StartError
@@ -22,6 +23,7 @@ from harness.system.model import BROKER, Role, SystemFile
 SYSTEM_USER = "nats-harness"
 PASSWORD_VARIABLE = "NATS_HARNESS_PASSWORD"
 CONFIGURATION = "nats-server.conf"
+CLIENT_SCHEME = "nats"
 OBSERVER = f"{{ user: {SYSTEM_USER}, password: ${PASSWORD_VARIABLE} }}"
 ONE_CREDENTIAL = ("Can not have a single user/pass and", "Can not have a token and")
 """What nats-server says of an `authorization` with which it takes no accounts, so no system account of ours either."""
@@ -49,8 +51,8 @@ class Setup:
 class BrokerNode(SystemNode):
     """A nats-server. Beside what a node has: `monitor_url`, and the system account's user for our observer."""
 
-    def __init__(self, name: str, *, host: NodeHost, port: int, monitor_port: int, recorder: Recorder) -> None:
-        ports = {"client": Port(port, "nats"), "monitor": Port(monitor_port)}
+    def __init__(self, name: str, *, host: NodeHost, client: Port, monitor: Port, recorder: Recorder) -> None:
+        ports = {"client": client, "monitor": monitor}
         super().__init__(name, BROKER, Role.BROKER, host=host, ports=ports, recorder=recorder)
         self.storage = self.dir / "jetstream"
         self.sys_user: str | None = SYSTEM_USER
@@ -72,14 +74,17 @@ class BrokerNode(SystemNode):
         async def argv(version: str | None) -> Sequence[str]:
             return [*await setup.argv(version), "-c", str(self.dir / CONFIGURATION)]
 
-        client = self.address("client")
-        signs_in = by_port(client) if self.sys_user is None else by_sign_in(client, self.sys_user, self.sys_password)
+        client, there = self.address("client"), partial(self.listens, "client")
+        if self.sys_user is None:
+            signs_in = by_port(client, there)
+        else:
+            signs_in = by_sign_in(client, there, self.sys_user, self.sys_password)
         self.recipe = Recipe(
             argv,
             environment,
             system.path.parent,
             files={CONFIGURATION: self._configuration(system, setup.included, setup.listens_on, self.storage)},
-            ready=all_of(by_http(f"{self.monitor_url}/healthz"), signs_in),
+            ready=all_of(by_http(f"{self.monitor_url}/healthz", partial(self.listens, "monitor")), signs_in),
             fixes={f'authentication error - User "{SYSTEM_USER}"': REFUSED_OBSERVER},
             image=setup.image,
             mounts=setup.mounts,

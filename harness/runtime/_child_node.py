@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic_ns
 
+from harness.runtime import _ready
 from harness.runtime._child import Child, Exit
 from harness.runtime._hosting import OnLine
 from harness.runtime._http import LOOPBACK
@@ -32,6 +33,10 @@ class ChildHost:
     def __init__(self, name: str, folder: Path, journal: Journal) -> None:
         self.dir = folder
         self._name, self._journal = name, journal
+
+    async def listens(self, port: int) -> bool:
+        """See NodeHost."""
+        return await _ready.listens((self.address, port))
 
     async def start(
         self, recipe: Recipe, version: str | None, *, on_line: OnLine, on_exit: Callable[[Exit], None]

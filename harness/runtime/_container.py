@@ -13,7 +13,7 @@ import signal
 import socket
 import tarfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,9 @@ from harness.runtime import _cgroup, _proc
 from harness.runtime._child import LINES_KEPT, LONGEST_LINE, Exit
 from harness.runtime._engine import JOURNAL_LABEL, Engine
 from harness.runtime._hosting import OnLine
+from harness.runtime._http import LOOPBACK
 from harness.runtime._node import Recipe
+from harness.runtime.contract import Address
 from harness.runtime.journal import Journal
 
 if TYPE_CHECKING:
@@ -46,20 +48,28 @@ _HEADER_BYTES = 8  # of each piece of an attachment's output: stream, three zero
 
 @dataclass(frozen=True)
 class Berth:
-    """Where a container goes: the network that it shares with the hub alone, and its address there."""
+    """Where a container goes: the network that it shares with the hub alone, its address there, and its ports.
+
+    `ports`: this machine's port on loopback for each of its own.
+    """
 
     network: str
     address: str
+    ports: Mapping[int, int]
+
+
+Listens = Callable[[Address], Awaitable[bool]]
+"""Whether somebody accepts there, as a neighbour sees it; a published port always accepts."""
 
 
 class ContainerHost:
     """NodeHost with one container. `name` is the container's, its volume's too."""
 
-    def __init__(self, node: str, name: str, berth: Berth, engine: Engine, journal: Journal) -> None:
+    def __init__(self, node: str, name: str, berth: Berth, engine: Engine, journal: Journal, listens: Listens) -> None:
         self.dir = Path(DATA)
         self.address = berth.address
         self._node, self._name, self._berth = node, name, berth
-        self._engine, self._journal = engine, journal
+        self._engine, self._journal, self._listens = engine, journal, listens
         self._container: Container | None = None
         self._image = ""
 
@@ -76,6 +86,10 @@ class ContainerHost:
             self._container = await self._engine.do(lambda: self._create(recipe, image, argv), where=self._node)
             self._image = image
         return self._container
+
+    async def listens(self, port: int) -> bool:
+        """See NodeHost."""
+        return await self._listens((self.address, port))
 
     async def start(
         self, recipe: Recipe, version: str | None, *, on_line: OnLine, on_exit: Callable[[Exit], None]
@@ -122,10 +136,16 @@ class ContainerHost:
             init=True,  # else a signal that a service has no handler for would be ignored, as by a first process
             network=self._berth.network,
             networking_config={self._berth.network: endpoint},
+            ports=published(self._berth.ports),
             volumes={**mounts, self._name: {"bind": DATA, "mode": "rw"}},
             working_dir=recipe.mounts.get(recipe.cwd),
             cgroup_parent=self._engine.cgroup_parent,
         )
+
+
+def published(ports: Mapping[int, int]) -> dict[str, tuple[str, int]]:
+    """As the engine is told: ports of a container, and those of this machine's loopback that lead there."""
+    return {f"{inside}/tcp": (LOOPBACK, here) for inside, here in ports.items()}
 
 
 class ContainerLife:

@@ -12,6 +12,7 @@ from typing import Protocol
 from harness.errors import ProxyError
 from harness.runtime import _nft, _proc, _resets, sockets
 from harness.runtime._child import Child, Exit
+from harness.runtime._http import request
 from harness.runtime.contract import Address, Lost, Socket, Way
 from harness.runtime.journal import Journal
 
@@ -67,6 +68,9 @@ class ProxyHost(Protocol):
 
     async def start(self, name: str, api: Address, *, on_line: OnLine, on_exit: Callable[[Exit], None]) -> ProxyProcess:
         """Starts a toxiproxy whose API listens on `api`. Raises StartError."""
+
+    async def ask(self, api: Address, method: str, path: str, body: object, within_s: float) -> tuple[int, bytes]:
+        """One request to a proxy's API; status and body. Raises TimeoutError, or OSError where there is no answer."""
 
     def can_lose(self) -> None:
         """Raises UsageError where packets cannot be lost."""
@@ -131,6 +135,10 @@ class ChildProxies:
             on_line=on_line,
             on_exit=on_exit,
         )
+
+    async def ask(self, api: Address, method: str, path: str, body: object, within_s: float) -> tuple[int, bytes]:
+        """See ProxyHost."""
+        return await request(method, api, path, body, within_s=within_s)
 
     def can_lose(self) -> None:
         """See ProxyHost."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 
+from harness.runtime.contract import Address
+
 LOOPBACK = "127.0.0.1"
 
 
 async def request(
-    method: str, port: int, path: str, body: object = None, *, within_s: float, host: str = LOOPBACK
+    method: str, address: Address, path: str, body: object = None, *, within_s: float
 ) -> tuple[int, bytes]:
     """Status and body of one answer. Raises TimeoutError, or OSError where there was none to read."""
     content = b"" if body is None else json.dumps(body).encode()
     head = (
-        f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: nats-harness\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nUser-Agent: nats-harness\r\n"
+        f"Connection: close\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     async with asyncio.timeout(within_s):
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(*address)
         try:
             writer.write(head.encode() + content)
             return _parsed(await reader.read())

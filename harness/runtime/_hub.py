@@ -1,11 +1,12 @@
 """Inside the hub's container: starts the links' proxies, and does to them what our side orders.
 
-    python3 -m harness.runtime._hub HOST PORT          the token is in NATS_HARNESS_HUB
+    python3 -m harness.runtime._hub PORT          the token is in NATS_HARNESS_HUB
 
-One client, whose first line is the token; then orders and answers as JSON lines. An order is {"n", "do", ...}, its
-answer {"n", ...} or {"n", "error", "message"}; lines and ends of proxies come as they happen. When the client goes, so
-does this process, and with it, as the first of its namespace, every proxy. Standard library alone: the container has
-no other package.
+The first line of each connection is {"token", "for"}. One is for orders: these and their answers are JSON lines. An
+order is {"n", "do", ...}, its answer {"n", ...} or {"n", "error", "message"}; lines and ends of proxies come as they
+happen. When that connection goes, so does this process, and with it, as the first of its namespace, every proxy. Any
+other is handed to a process of the harness' own, the probe, which is started for it and stands beside the proxies.
+Standard library alone: the container has no other package.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.runtime import _resets, socket_states, sockets
+from harness.runtime._beside import command
 from harness.runtime._child import Child, Exit
+from harness.runtime._http import request
 from harness.runtime._proc import Identity
+from harness.runtime._ready import listens
 
 TOKEN_VARIABLE = "NATS_HARNESS_HUB"
 WAITS_S = 30.0
@@ -55,6 +59,8 @@ class Hub:
             "sockets": self._sockets,
             "linger 0": self._linger_0,
             "states": self._states,
+            "ask": self._ask,
+            "listens": self._listens,
         }
 
     async def carry_out(self, order: Order) -> None:
@@ -111,43 +117,93 @@ class Hub:
         found = socket_states.states((local, remote) for local, remote in order["ends"])
         return {"states": [[*ends, state] for ends, state in found.items()]}
 
+    async def _ask(self, order: Order) -> Mapping[str, Any]:
+        """A request to a proxy's API, which listens in here alone. What comes of it is an answer, also a failure."""
+        address, method, path = order["api"], order["method"], order["path"]
+        try:
+            status, body = await request(method, address, path, order["body"], within_s=order["within_s"])
+        except TimeoutError:
+            return {"timeout": True}
+        except OSError as error:
+            return {"failed": error.strerror or str(error)}
+        return {"status": status, "body": body.decode()}
+
+    async def _listens(self, order: Order) -> Mapping[str, Any]:
+        host, port = order["address"]
+        return {"listens": await listens((host, port))}
+
     def _tell(self, **message: object) -> None:
         self._writer.write(json.dumps(message).encode() + b"\n")
 
 
-async def serve(host: str, port: int, token: str) -> None:
+async def serve(port: int, token: str) -> None:
     """Takes orders until the client is gone."""
-    over = asyncio.Event()
+    served, over = asyncio.Event(), asyncio.Event()
+    beside: list[asyncio.subprocess.Process] = []
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if (await reader.readline()).strip().decode() != token:
+        hello = _hello(await reader.readline())
+        if hello.get("token") != token:
             writer.close()
-            return
-        served.set()
-        hub = Hub(writer)
-        hub._tell(hello=True)
-        running = set()
-        try:
-            while line := await reader.readline():
-                task = asyncio.create_task(hub.carry_out(json.loads(line)))
-                running.add(task)
-                task.add_done_callback(running.discard)
-        finally:
-            over.set()
+        elif hello["for"] == "orders":
+            served.set()
+            try:
+                await _orders(reader, writer)
+            finally:
+                over.set()
+        else:
+            beside.append(await _hand_over(writer, hello["for"]))
 
-    served = asyncio.Event()
-    server = await asyncio.start_server(client, host, port, limit=LONGEST_ORDER)
+    server = await asyncio.start_server(client, "0.0.0.0", port, limit=LONGEST_ORDER)
     async with server:
         async with asyncio.timeout(WAITS_S):
             await served.wait()
         await over.wait()
 
 
+def _hello(line: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+async def _orders(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    hub = Hub(writer)
+    hub._tell(hello=writer.get_extra_info("sockname")[0])
+    running = set()
+    while line := await reader.readline():
+        task = asyncio.create_task(hub.carry_out(json.loads(line)))
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+
+async def _hand_over(writer: asyncio.StreamWriter, wanted: Mapping[str, Any]) -> asyncio.subprocess.Process:
+    """Starts a process with this connection as its control, and tells its number first."""
+    writer.transport.pause_reading()  # type: ignore[attr-defined]  # what comes now is the process' own
+    fd = os.dup(writer.get_extra_info("socket").fileno())
+    user, group = wanted["owner"]
+    process = await asyncio.create_subprocess_exec(
+        *command(sys.executable, wanted["module"], fd, wanted["folder"], wanted["arguments"]),
+        pass_fds=(fd,),
+        stdin=asyncio.subprocess.DEVNULL,
+        user=user,
+        group=group,
+        extra_groups=[],
+    )
+    os.close(fd)
+    writer.write(json.dumps({"pid": process.pid}).encode() + b"\n")
+    await writer.drain()
+    writer.close()
+    return process
+
+
 def main() -> None:
     """The process."""
-    host, port = sys.argv[1:]
+    (port,) = sys.argv[1:]
     try:
-        asyncio.run(serve(host, int(port), os.environ.pop(TOKEN_VARIABLE)))
+        asyncio.run(serve(int(port), os.environ.pop(TOKEN_VARIABLE)))
     finally:
         os._exit(0)  # without waiting for anything: the kernel ends the rest
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from time import monotonic_ns
 from typing import Any
 
-from harness.errors import HarnessError, HistoryError, ProxyError, StartError, UsageError
-from harness.runtime import _proc
+from harness.errors import HarnessError, HistoryError, ProxyError, StartError, why
+from harness.runtime import _nft, _proc
 from harness.runtime._child import Exit
 from harness.runtime._hosting import LOGS_ALL, OnLine, arguments
 from harness.runtime.contract import Address, Ends, Lost, Socket, Way
@@ -38,36 +38,69 @@ class Hub:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._gone = False
+        self._up = asyncio.Event()
+        self.address = ""
+        """The one of its addresses to which the engine's forwarder passes on what comes to its published ports."""
 
-    async def connect(self, address: Address, token: str, pid: int) -> None:
-        """`pid`: the agent's process on this machine. Raises StartError where it does not answer in time."""
-        self._pid = pid
+    async def connect(self, way: Address, token: str, pid: int, logs: Callable[[], Awaitable[str]]) -> None:
+        """`pid`: the agent's process on this machine; `logs`: what it printed. Raises StartError: no answer in time."""
+        self._pid, self._way, self._token, self._logs = pid, way, token, logs
         try:
             async with asyncio.timeout(CONNECTS_WITHIN_S):
                 while self._reading is None:
                     with suppress(OSError):
-                        reader, writer = await asyncio.open_connection(*address, limit=LONGEST_ANSWER)
-                        self._writer = writer
-                        writer.write(token.encode() + b"\n")
-                        if await reader.readline():
+                        reader, self._writer, hello = await self._dial("orders")
+                        if hello:
+                            self.address = json.loads(hello)["hello"]
                             self._reading = asyncio.get_running_loop().create_task(self._read(reader))
+                            self._up.set()
                             return
-                        writer.close()
+                        self._writer.close()
                     await asyncio.sleep(LOOKS_EVERY_S)
         except TimeoutError as error:
+            lines = await logs()
             raise StartError(
-                f"the hub did not answer at {address[0]}:{address[1]} in {CONNECTS_WITHIN_S:g} s",
+                f"the hub did not answer at {way[0]}:{way[1]} in {CONNECTS_WITHIN_S:g} s\n  its last lines:\n"
+                f"    {lines or '(none)'}",
                 where="hub",
-                fix="containers must run on this machine, in networks that it reaches; else use --runtime processes",
+                fix="containers must run on this machine; else use --runtime processes",
             ) from error
 
-    async def ask(self, do: str, **order: object) -> JSON:
+    async def beside(self, module: str, folder: str, owner: tuple[int, int], arguments: Sequence[str]) -> HubBeside:
+        """Starts a process there, once there is a hub. Raises HarnessError."""
+        await self._up.wait()
+        wanted = {"module": module, "folder": folder, "owner": owner, "arguments": arguments}
+        try:
+            reader, writer, hello = await self._dial(wanted)
+        except OSError as error:
+            raise HarnessError(f"{module} cannot be started: {why(error)}", where="hub") from error
+        if not hello:
+            raise HarnessError(f"{module} did not start: {await self._logs()}", where="hub")
+        return HubBeside(reader, writer, self._here(json.loads(hello)["pid"]), self._logs)
+
+    async def listens(self, address: Address) -> bool:
+        """Whether somebody accepts there, as the hub sees it."""
+        try:
+            return bool((await self.order("listens", address=address))["listens"])
+        except (HarnessError, TimeoutError):
+            return False
+
+    async def _dial(self, what: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+        reader, writer = await asyncio.open_connection(*self._way, limit=LONGEST_ANSWER)
+        writer.write(json.dumps({"token": self._token, "for": what}).encode() + b"\n")
+        return reader, writer, await reader.readline()
+
+    def _here(self, inner_pid: int) -> int:
+        """The number on this machine of a process of the hub's; 0 where it is not to be seen."""
+        return next((pid for pid in _proc.children(self._pid) if _proc.inner_pid(pid) == inner_pid), 0)
+
+    async def order(self, do: str, **about: object) -> JSON:
         """Gives an order; its answer. Raises TimeoutError, or ProxyError in the agent's words."""
         if self._gone or self._writer is None:
             raise ProxyError("the hub is gone, and all proxies with it", where="hub")
         n = next(self._numbers)
         self._answers[n] = answer = asyncio.get_running_loop().create_future()
-        self._writer.write(json.dumps({"n": n, "do": do, **order}).encode() + b"\n")
+        self._writer.write(json.dumps({"n": n, "do": do, **about}).encode() + b"\n")
         try:
             async with asyncio.timeout(ANSWERS_WITHIN_S):
                 found: JSON = await answer
@@ -81,40 +114,58 @@ class Hub:
             case "StartError":
                 raise StartError(found["message"], where="hub")
             case _:
-                raise ProxyError(found["message"], where=str(order.get("proxy", "hub")))
+                raise ProxyError(found["message"], where=str(about.get("proxy", "hub")))
 
     async def start(self, name: str, api: Address, *, on_line: OnLine, on_exit: Callable[[Exit], None]) -> HubProxy:
         """See ProxyHost."""
         proxy = HubProxy(self, f"{name} #{next(self._numbers)}", on_line, on_exit)
         self._proxies[proxy.name] = proxy
-        answer = await self.ask("start", proxy=proxy.name, argv=arguments(TOXIPROXY, api), env=LOGS_ALL)
-        await proxy.found(self._pid, answer["pid"])
+        answer = await self.order("start", proxy=proxy.name, argv=arguments(TOXIPROXY, api), env=LOGS_ALL)
+        proxy.found(self._here(answer["pid"]))
         return proxy
+
+    # ---- what is asked of it ----
+
+    async def ask(self, api: Address, method: str, path: str, body: object, within_s: float) -> tuple[int, bytes]:
+        """See ProxyHost."""
+        try:
+            answer = await self.order("ask", api=api, method=method, path=path, body=body, within_s=within_s)
+        except ProxyError as error:
+            raise ConnectionResetError(error.what) from error
+        match answer:
+            case {"timeout": True}:
+                raise TimeoutError
+            case {"failed": str(failed)}:
+                raise ConnectionResetError(failed)
+        return int(answer["status"]), str(answer["body"]).encode()
 
     async def states(self, ends: Sequence[Ends]) -> Mapping[Ends, str]:
         """See Runtime.socket_states."""
         try:
-            answer = await self.ask("states", ends=ends)
+            answer = await self.order("states", ends=ends)
         except HarnessError as error:
             raise OSError(error.what) from error
         return {(local, remote): state for local, remote, state in answer["states"]}
 
     def can_lose(self) -> None:
         """See ProxyHost."""
-        raise UsageError(
-            "packets are lost in the process runtime alone, for now", fix="use --runtime processes, or another fault"
-        )
+        _nft.check()
 
     async def lose(self, port: int, share: float, ways: Sequence[Way]) -> None:
-        """See ProxyHost."""
-        self.can_lose()
+        """See ProxyHost. The table is the hub's own, and goes with it."""
+        await _nft.lose(_table(port), port, share, ways, where=self._network)
 
     async def lost(self, port: int) -> Lost:
         """See ProxyHost."""
-        return Lost(0, 0)
+        return await _nft.lost(_table(port), where=self._network)
 
     async def whole(self, port: int) -> None:
         """See ProxyHost."""
+        await asyncio.to_thread(_nft.remove, _table(port), where=self._network)
+
+    @property
+    def _network(self) -> _nft.Where:
+        return ("nsenter", f"--net=/proc/{self._pid}/ns/net")
 
     def close(self) -> None:
         """Ends the connection, and so the agent and every proxy."""
@@ -151,6 +202,37 @@ class Hub:
             proxy.over(Exit(monotonic_ns(), KILLED))
 
 
+def _table(port: int) -> str:
+    return f"nats_harness_{port}"
+
+
+class HubBeside:
+    """contract.Beside in the hub's container."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        pid: int,
+        logs: Callable[[], Awaitable[str]],
+    ) -> None:
+        self.reader, self.writer, self.pid, self._logs = reader, writer, pid, logs
+
+    async def last_words(self) -> str:
+        """See Beside."""
+        return await self._logs()
+
+    async def close(self, *, within_s: float) -> None:
+        """See Beside. Where it does not end by then it ends with the hub."""
+        with suppress(OSError):
+            async with asyncio.timeout(within_s):
+                if self.writer.can_write_eof():
+                    self.writer.write_eof()
+                while await self.reader.read(1 << 16):
+                    pass
+        self.writer.close()
+
+
 class HubProxy:
     """ProxyProcess in the hub's container."""
 
@@ -159,16 +241,13 @@ class HubProxy:
         self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._identity = _proc.Identity(0, 0)
 
-    async def found(self, hub_pid: int, inner_pid: int) -> None:
-        """Finds out which process of this machine it is, by its number in the hub's namespace."""
-        for pid in _proc.children(hub_pid):
-            identity = _proc.identity(pid)
-            if identity is not None and _proc.inner_pid(pid) == inner_pid:
-                self._identity = identity
-                return
-        if not self.alive:
-            return
-        raise StartError("its process is not to be seen on this machine", where=self.name)
+    def found(self, pid: int) -> None:
+        """This process of this machine it is. Raises StartError where there is none, though it has not ended."""
+        identity = _proc.identity(pid)
+        if identity is not None:
+            self._identity = identity
+        elif self.alive:
+            raise StartError("its process is not to be seen on this machine", where=self.name)
 
     @property
     def pid(self) -> int:
@@ -190,16 +269,16 @@ class HubProxy:
 
     async def stop(self, *, alone: bool) -> int:
         """See ProxyProcess."""
-        return int((await self._hub.ask("stop", proxy=self.name))["t_ns"])
+        return int((await self._hub.order("stop", proxy=self.name))["t_ns"])
 
     async def go_on(self, *, alone: bool) -> int:
         """See ProxyProcess."""
-        return int((await self._hub.ask("go on", proxy=self.name))["t_ns"])
+        return int((await self._hub.order("go on", proxy=self.name))["t_ns"])
 
     async def kill(self) -> Exit:
         """See ProxyProcess."""
         if self.alive:
-            await self._hub.ask("kill", proxy=self.name)
+            await self._hub.order("kill", proxy=self.name)
         return await asyncio.shield(self.ended)
 
     def close(self) -> None:
@@ -207,12 +286,12 @@ class HubProxy:
 
     async def sockets(self, ports: Collection[int]) -> list[Socket]:
         """See ProxyProcess."""
-        answer = await self._hub.ask("sockets", proxy=self.name, ports=sorted(ports))
+        answer = await self._hub.order("sockets", proxy=self.name, ports=sorted(ports))
         return [Socket(*found) for found in answer["sockets"]]
 
     async def linger_0(self, ports: Collection[int]) -> None:
         """See ProxyProcess."""
-        await self._hub.ask("linger 0", proxy=self.name, ports=sorted(ports))
+        await self._hub.order("linger 0", proxy=self.name, ports=sorted(ports))
 
     def heard(self, t_ns: int, text: str) -> None:
         """It printed a line."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import monotonic_ns
 
 from harness.errors import HarnessError, ProxyError, StartError, UsageError
@@ -25,7 +26,8 @@ _FAILED = "Server finished with error"
 class ProxyLink:
     """contract.Link in every runtime; where its proxy lives is `host`'s affair. Made refusing; `open` lets clients in.
 
-    `listen` is what the source dials, `api` where the proxy takes its orders, `upstream` the target's own address.
+    `listen` is what the source dials, `api` where the proxy takes its orders, `upstream` the target's own address, all
+    of them where the proxy lives. `published` is this machine's way there, where it has another than `listen`.
     """
 
     def __init__(
@@ -38,11 +40,15 @@ class ProxyLink:
         upstream: Address,
         host: ProxyHost,
         recorder: Recorder,
+        published: Address | None = None,
     ) -> None:
         self.source, self.target = key
         self._scheme, self._listen, self._upstream = scheme, listen, upstream
+        self.published = published or listen
+        """See Link."""
         self._proxy_host, self._recorder = host, recorder
-        self._api = ProxyApi("-".join(key), api)
+        self._api_address = api
+        self._api = ProxyApi("-".join(key), partial(host.ask, api))
         self._subscribers: list[Subscriber] = []
         self._lock = asyncio.Lock()
         self._process: ProxyProcess | None = None
@@ -118,6 +124,10 @@ class ProxyLink:
             sum(one.received for one in target),
             sum(one.acked for one in source),
         )
+
+    def reached_at(self, host: str) -> None:
+        """Before it is made: by this one of the addresses there whoever dials `published` comes in."""
+        self._listen = host, self.port
 
     # ---- what is done to it ----
 
@@ -331,7 +341,7 @@ class ProxyLink:
         self._listens.clear()
         self._api_failed = ""
         self._process = await self._proxy_host.start(
-            self._name, self._api.address, on_line=self._hear, on_exit=lambda _: self._listens.set()
+            self._name, self._api_address, on_line=self._hear, on_exit=lambda _: self._listens.set()
         )
         try:
             async with asyncio.timeout(UP_WITHIN_S):

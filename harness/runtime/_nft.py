@@ -17,6 +17,8 @@ from harness.errors import HarnessError, UsageError
 from harness.runtime.contract import Lost, Way
 
 NFT = "nft"
+Where = Sequence[str]
+"""What a command is put behind to run in another network namespace; nothing for this one."""
 WITHIN_S = 2.0
 _SHARE_OF = 1000
 _MATCHES: Mapping[Way, str] = {"to": "dport", "from": "sport"}
@@ -32,7 +34,7 @@ def check() -> None:
         raise UsageError("losing packets needs root (CAP_NET_ADMIN)", fix="run as root, or use another fault")
 
 
-async def lose(table: str, port: int, share: float, ways: Sequence[Way]) -> None:
+async def lose(table: str, port: int, share: float, ways: Sequence[Way], where: Where = ()) -> None:
     """Drops `share` (0 to 1) of the TCP packets to, or from, a port from now on. Raises HarnessError."""
     rules = "\n".join(
         f'tcp {_MATCHES[way]} {port} counter comment "seen {way}"\n'
@@ -40,16 +42,16 @@ async def lose(table: str, port: int, share: float, ways: Sequence[Way]) -> None
         for way in ways
     )
     chain = f"chain lossy {{ type filter hook input priority 0; policy accept;\n{rules}\n}}"
-    await _nft(["-f", "-"], f"table inet {table} {{\n{chain}\n}}\n")
+    await _nft(where, ["-f", "-"], f"table inet {table} {{\n{chain}\n}}\n")
 
 
-async def lost(table: str) -> Lost:
+async def lost(table: str, where: Where = ()) -> Lost:
     """How many packets that table has seen, and dropped, since it was made; none without it. Raises HarnessError."""
     counted = {"seen": 0, "dropped": 0}
-    listed = json.loads(await _nft(["-j", "list", "tables"], ""))["nftables"]
+    listed = json.loads(await _nft(where, ["-j", "list", "tables"], ""))["nftables"]
     if not any(entry.get("table", {}).get("name") == table for entry in listed):
         return Lost(0, 0)
-    for entry in json.loads(await _nft(["-j", "list", "table", "inet", table], ""))["nftables"]:
+    for entry in json.loads(await _nft(where, ["-j", "list", "table", "inet", table], ""))["nftables"]:
         rule = entry.get("rule", {})
         what = rule.get("comment", "").partition(" ")[0]
         if what in counted:
@@ -57,12 +59,11 @@ async def lost(table: str) -> Lost:
     return Lost(counted["seen"], counted["dropped"])
 
 
-def remove(table: str) -> bool:
+def remove(table: str, where: Where = ()) -> bool:
     """Removes a table, waiting for it; False where there was none. Raises HarnessError where it would not go."""
+    command = [*where, NFT, "delete", "table", "inet", table]
     try:
-        done = subprocess.run(
-            [NFT, "delete", "table", "inet", table], capture_output=True, text=True, timeout=WITHIN_S, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HarnessError(f"nft table {table}: {error}") from error
     if done.returncode == 0:
@@ -83,8 +84,9 @@ def _may_change_tables() -> bool:
     return os.geteuid() == 0
 
 
-async def _nft(arguments: Sequence[str], text: str) -> str:
+async def _nft(where: Where, arguments: Sequence[str], text: str) -> str:
     process = await asyncio.create_subprocess_exec(
+        *where,
         NFT,
         *arguments,
         stdin=asyncio.subprocess.PIPE,

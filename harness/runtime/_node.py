@@ -13,8 +13,9 @@ from typing import Literal, Protocol
 from harness.errors import HarnessError, StartError, UnknownName
 from harness.runtime._child import Exit
 from harness.runtime._hosting import OnLine
+from harness.runtime._http import LOOPBACK
 from harness.runtime._links import ProxyLink
-from harness.runtime._ready import Look, listens
+from harness.runtime._ready import Look
 from harness.runtime._together import together
 from harness.runtime.contract import Address, Recorder
 from harness.system.model import Role
@@ -51,10 +52,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of a node: its number, and the scheme of its URL."""
+    """A port of a node: its number, the scheme of its URL, and this machine's port that leads there (0: the same)."""
 
     number: int
     scheme: str = "http"
+    published: int = 0
 
 
 class NodeProcess(Protocol):
@@ -102,9 +104,12 @@ class NodeHost(Protocol):
     """Where one node's processes run."""
 
     address: str
-    """Where its ports are reached past the proxies."""
+    """Where the proxies of its links reach its ports."""
     dir: Path
     """`{dir}`, as the node sees it."""
+
+    async def listens(self, port: int) -> bool:
+        """Whether it accepts there."""
 
     async def start(
         self, recipe: Recipe, version: str | None, *, on_line: OnLine, on_exit: Callable[[Exit], None]
@@ -153,21 +158,26 @@ class SystemNode:
 
     def direct(self, port: str = "", what: Literal["url", "host", "port"] = "url") -> str:
         """See Node."""
-        name = port or next(iter(self.ports), "")
-        if name not in self.ports:
-            raise UnknownName(port, self.ports, kind="port", where=self.name)
-        found = self.ports[name]
+        found = self._port(port)
         match what:
             case "host":
-                return self.host.address
+                return LOOPBACK
             case "port":
-                return str(found.number)
+                return str(found.published or found.number)
             case "url":
-                return f"{found.scheme}://{self.host.address}:{found.number}"
+                return f"{found.scheme}://{LOOPBACK}:{found.published or found.number}"
 
     def address(self, port: str = "") -> Address:
         """`direct` as host and port."""
-        return self.host.address, int(self.direct(port, "port"))
+        return LOOPBACK, int(self.direct(port, "port"))
+
+    def inside(self, port: str = "") -> Address:
+        """See Node."""
+        return self.host.address, self._port(port).number
+
+    async def listens(self, port: str = "") -> bool:
+        """Whether it accepts on that port, as its own neighbours see it."""
+        return await self.host.listens(self._port(port).number)
 
     def last_lines(self, count: int = 20) -> list[str]:
         """See Node."""
@@ -196,7 +206,7 @@ class SystemNode:
         """Waits until it is ready; with `open_links` each link that leads to it is opened once its port listens."""
         process, ready = self._running, self._known_recipe.ready
         shut = {link.upstream_port for link in self.incoming} if open_links else set()
-        unheard = {self.address()[1]} if self.ports else set()
+        unheard = {self._port().number} if self.ports else set()
 
         def heard() -> None:
             unheard.clear()
@@ -208,7 +218,7 @@ class SystemNode:
                 while True:
                     if not process.alive:
                         raise self._failed(f"died at start: {process.ended.result()}")
-                    there = {port for port in shut | unheard if await listens((self.host.address, port))}
+                    there = {port for port in shut | unheard if await self.host.listens(port)}
                     if unheard & there:
                         heard()
                     for port in shut & there:
@@ -218,7 +228,7 @@ class SystemNode:
                     if not seen:
                         break
                     await asyncio.sleep(LOOK_EVERY_S)
-                if unheard and await listens(self.address()):  # only since it was looked at
+                if unheard and await self.listens():  # only since it was looked at
                     heard()
         except TimeoutError as error:
             raise self._failed(f"was not ready in {within_s:g} s; last seen: {seen or 'nothing'}") from error
@@ -299,6 +309,12 @@ class SystemNode:
         self._recorder.line(
             "node", t_ns=monotonic_ns() if t_ns is None else t_ns, node=self.name, event=event, **fields
         )
+
+    def _port(self, name: str = "") -> Port:
+        known = name or next(iter(self.ports), "")
+        if known not in self.ports:
+            raise UnknownName(name, self.ports, kind="port", where=self.name)
+        return self.ports[known]
 
     @property
     def _running(self) -> NodeProcess:

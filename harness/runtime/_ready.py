@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from harness.runtime._http import LOOPBACK, request
 from harness.runtime.contract import Address
 
 Look = Callable[[], Awaitable[str]]
+There = Callable[[], Awaitable[bool]]
+"""Whether somebody accepts at an address; it takes one to know, since a published port always accepts."""
 LOOK_WITHIN_S = 1.0
 LISTENS_WITHIN_S = 0.2
 """A container that is not there yet answers nothing at all."""
@@ -37,17 +40,18 @@ def _nobody(address: Address) -> str:
     return f"nobody listens on {address[0]}:{address[1]}"
 
 
-def by_http(url: str) -> Look:
+def by_http(url: str, there: There | None = None) -> Look:
     """A GET of `url` is answered with a status of 200 to 299."""
     parts = urlsplit(url)
     host, port = parts.hostname or LOOPBACK, parts.port or 80
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    hears = there or partial(listens, (host, port))
 
     async def look() -> str:
-        if not await listens((host, port)):  # far cheaper than a request, and asked fifty times a second
+        if not await hears():  # far cheaper than a request, and asked fifty times a second
             return _nobody((host, port))
         try:
-            status, _ = await request("GET", port, path, within_s=LOOK_WITHIN_S, host=host)
+            status, _ = await request("GET", (host, port), path, within_s=LOOK_WITHIN_S)
         except TimeoutError:
             return f"{url} did not answer in {LOOK_WITHIN_S:g} s"
         except OSError as error:
@@ -57,11 +61,11 @@ def by_http(url: str) -> Look:
     return look
 
 
-def by_port(address: Address) -> Look:
+def by_port(address: Address, there: There) -> Look:
     """Somebody accepts there."""
 
     async def look() -> str:
-        return "" if await listens(address) else _nobody(address)
+        return "" if await there() else _nobody(address)
 
     return look
 
@@ -91,13 +95,13 @@ def by_command(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> Loo
     return look
 
 
-def by_sign_in(address: Address, user: str, password: str) -> Look:
+def by_sign_in(address: Address, there: There, user: str, password: str) -> Look:
     """A NATS server there takes this user."""
     options = {"user": user, "pass": password, "verbose": False, "pedantic": False, "lang": "python", "version": "0"}
     hello = f"CONNECT {json.dumps({**options, 'name': 'nats-harness ready', 'protocol': 1})}\r\nPING\r\n".encode()
 
     async def look() -> str:
-        if not await listens(address):
+        if not await there():
             return _nobody(address)
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):

@@ -10,6 +10,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,11 +23,11 @@ from harness.runtime._child import Child
 from harness.runtime._links import ProxyLink
 from harness.runtime._node import Recipe, SystemNode
 from harness.runtime._together import to_its_end, together
-from harness.runtime.contract import Address, Ends, LinkKey, Recorder
+from harness.runtime.contract import Address, Beside, Ends, LinkKey, Recorder
 from harness.runtime.journal import Journal, Undone, sweep, undo
 from harness.runtime.ports import start_lock
 from harness.system.loader import env_values
-from harness.system.model import BROKER, LinkSpec, Service, SystemFile
+from harness.system.model import BROKER, LOAD, LinkSpec, Service, SystemFile
 from harness.system.placeholders import render
 
 READY_WITHIN_S = 30.0
@@ -93,15 +94,11 @@ class SystemRuntime(ABC):
 
         def by_link(target: str, port: str) -> Address | None:
             link = self.links.get((source or "", target))
-            ours = link is not None and self._specs[link.source, target].target_port == port
-            return (link.host, link.port) if link is not None and ours else None
+            if link is None or self._specs[link.source, target].target_port != port:
+                return None
+            return link.published if source == LOAD else (link.host, link.port)
 
         return addresses(self.system, direct if source is None else by_link)
-
-    def hosts(self) -> list[str]:
-        """The hosts of all addresses that it gives out."""
-        hosts = {link.host for link in self.links.values()} | {node.host.address for node in self.nodes.values()}
-        return sorted(hosts)
 
     async def open(self, before_services: Callable[[], Awaitable[None]]) -> None:
         """See Runtime."""
@@ -182,6 +179,10 @@ class SystemRuntime(ABC):
     @abstractmethod
     def _by_command(self, node: SystemNode, recipe: Recipe, command: Sequence[str]) -> _ready.Look:
         """A readiness command, run where the node is."""
+
+    @abstractmethod
+    async def beside(self, module: str, *arguments: str, folder: Path) -> Beside:
+        """See Runtime."""
 
     @abstractmethod
     async def socket_states(self, connections: Sequence[Ends]) -> Mapping[Ends, str]:
@@ -281,7 +282,7 @@ class SystemRuntime(ABC):
             grace_s=service.stop.grace,
         )
         recipe = self._complete(node, service, recipe)
-        recipe.ready = self._ready(node, service, {**self.addresses(None), **own}, recipe)
+        recipe.ready = self._ready(node, service, own, recipe)
         return recipe
 
     def _own_values(self, node: SystemNode) -> dict[str, str]:
@@ -291,15 +292,16 @@ class SystemRuntime(ABC):
             values["port"] = str(next(iter(node.ports.values())).number)
         return values
 
-    def _ready(self, node: SystemNode, service: Service, values: Mapping[str, str], recipe: Recipe) -> _ready.Look:
+    def _ready(self, node: SystemNode, service: Service, own: Mapping[str, str], recipe: Recipe) -> _ready.Look:
         ready = service.ready
         if ready is None:
             return _ready.all_of()
         if ready.http is not None:
-            path = render(ready.http, values)
-            return _ready.by_http(path if "://" in path else node.direct() + path)
+            path = render(ready.http, {**self.addresses(None), **own})
+            return _ready.by_http(path) if "://" in path else _ready.by_http(node.direct() + path, node.listens)
         if ready.tcp is not None:
-            return _ready.by_port(node.address(ready.tcp))
+            return _ready.by_port(node.address(ready.tcp), partial(node.listens, ready.tcp))
         if ready.log is not None:
             return _ready.by_log(ready.log, lambda: node.last_lines(1000))
-        return self._by_command(node, recipe, [render(text, values) for text in ready.command or ()])
+        beside = {**addresses(self.system, lambda target, port: self.nodes[target].inside(port)), **own}
+        return self._by_command(node, recipe, [render(text, beside) for text in ready.command or ()])

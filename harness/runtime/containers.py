@@ -1,7 +1,8 @@
 """The container runtime: every node a container, in a network that it shares with the hub alone.
 
-The hub is one more container, in all of these networks, where the links' proxies run (docs/decisions/0013). Nothing is
-published: this machine reaches the networks as it is, other machines do not, and nodes reach the hub alone.
+The hub is one more container, in all of these networks, where the links' proxies run and the probe beside them
+(docs/decisions/0013). This machine reaches nodes, and the load its links, by ports published on its loopback; other
+machines do not, and nodes reach the hub alone.
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.errors import HarnessError, Missing, StartError, UsageError
+from harness.errors import HarnessError, Missing, UsageError
 from harness.runtime import _ready, _subnets
-from harness.runtime._broker import BrokerNode, Setup, included
-from harness.runtime._container import Berth, ContainerHost
+from harness.runtime._broker import CLIENT_SCHEME, BrokerNode, Setup, included
+from harness.runtime._container import Berth, ContainerHost, published
 from harness.runtime._engine import JOURNAL_LABEL, Engine, said
+from harness.runtime._http import LOOPBACK
 from harness.runtime._hub import TOKEN_VARIABLE
-from harness.runtime._hub_client import Hub
+from harness.runtime._hub_client import Hub, HubBeside
 from harness.runtime._links import ProxyLink
 from harness.runtime._node import Port, Recipe, SystemNode
 from harness.runtime._runtime import SystemRuntime
@@ -30,7 +32,7 @@ from harness.runtime._together import together
 from harness.runtime.contract import Ends, LinkKey
 from harness.runtime.images import Images
 from harness.runtime.journal import Journal, Undone, undo
-from harness.runtime.ports import LOWEST
+from harness.runtime.ports import LOWEST, Ports
 from harness.system.model import BROKER, LOAD, LinkSpec, Service, SystemFile
 
 if TYPE_CHECKING:
@@ -39,8 +41,10 @@ if TYPE_CHECKING:
 CLIENT_PORT, MONITOR_PORT = 4222, 8222
 HUB_PORT, FIRST_API_PORT, FIRST_LINK_PORT = 10_000, 10_001, 15_001
 """In the hub, below what its kernel gives out by itself."""
-SYSTEM, INCLUDED, SOURCES = "/system", "/included", "/opt/harness"
-"""Where containers see the system file's folder, the folder of an included configuration, and the hub our package."""
+SYSTEM, INCLUDED = "/system", "/included"
+"""Where containers see the system file's folder, and the folder of an included configuration."""
+SOURCES, SCENARIO = "/opt/harness", "/scenario"
+"""Where the hub sees our package, and the scenario's folder, to which the probe's history goes."""
 THIS_MACHINE, HUB, NODE = 1, 2, 3
 """Addresses in each network, by number."""
 
@@ -71,13 +75,23 @@ class Containers(SystemRuntime):
     _images: Images
     _found: SystemImages
 
+    _ports: Ports | None = None
+
     async def socket_states(self, connections: Sequence[Ends]) -> Mapping[Ends, str]:
         """See Runtime."""
         return await self._hub.states(connections)
 
+    async def beside(self, module: str, *arguments: str, folder: Path) -> HubBeside:
+        """See Runtime."""
+        there, owner = f"{SCENARIO}/{folder.resolve().relative_to(self._folder.resolve())}", folder.stat()
+        return await self._hub.beside(module, there, (owner.st_uid, owner.st_gid), arguments)
+
+    @cached_property
+    def _hub(self) -> Hub:
+        return Hub()
+
     async def _fetch(self) -> None:
         _check_ports()
-        self._hub, self._hub_address = Hub(), ""
         self._engine = await asyncio.to_thread(Engine.connect)
         self._images = Images(self._engine, self._progress)
         self._found = await asyncio.to_thread(_images_of, self.system, self._images)
@@ -85,6 +99,8 @@ class Containers(SystemRuntime):
     def _release(self) -> None:
         self._hub.close()
         self._engine.close()
+        if self._ports is not None:
+            self._ports.release()
 
     async def _undone(self, journal: Journal) -> Undone:
         return await asyncio.to_thread(undo, journal.path)
@@ -98,33 +114,44 @@ class Containers(SystemRuntime):
             for name in (LOAD, *self.system.nodes(), *(replica for _, _, replica in self._replicas()))
         }
         self._subnets = await self._networks(list(self._names.values()))
-        self._hub_name, self._hub_address = f"{prefix}-hub", self._address(LOAD, HUB)
-        for name in self.system.nodes():
-            self.nodes[name] = BrokerNode(
-                name, host=self._host(name), port=CLIENT_PORT, monitor_port=MONITOR_PORT, recorder=self._recorder
-            )
-        for service, name, replica in self._replicas():
-            ports = {port: Port(number) for port, number in service.ports.items()}
+        self._hub_name = f"{prefix}-hub"
+        brokers, services = self.system.nodes(), list(self._replicas())
+        load_links = sum(spec.source == LOAD for spec in specs.values())
+        self._ports = Ports(self.journal)
+        own = 2 * len(brokers) + sum(len(service.ports) for service, _, _ in services)
+        free = iter(self._ports.reserve(1 + load_links + own))
+        self._hub_ports = {HUB_PORT: next(free)}
+        for name in brokers:
+            client, monitor = Port(CLIENT_PORT, CLIENT_SCHEME, next(free)), Port(MONITOR_PORT, published=next(free))
+            host = self._host(name, [client, monitor])
+            self.nodes[name] = BrokerNode(name, host=host, client=client, monitor=monitor, recorder=self._recorder)
+        for service, name, replica in services:
+            ports = {port: Port(number, published=next(free)) for port, number in service.ports.items()}
+            host = self._host(replica, ports.values())
             self.nodes[replica] = SystemNode(
-                replica, name, service.role, host=self._host(replica), ports=ports, recorder=self._recorder
+                replica, name, service.role, host=host, ports=ports, recorder=self._recorder
             )
         for number, (key, spec) in enumerate(specs.items()):
-            target = self.nodes[spec.target]
+            target, listen = self.nodes[spec.target], (self._address(spec.source, HUB), FIRST_LINK_PORT + number)
+            here = (LOOPBACK, next(free)) if spec.source == LOAD else None
+            if here is not None:
+                self._hub_ports[listen[1]] = here[1]
             link = ProxyLink(
                 key,
                 scheme=target.direct(spec.target_port).partition(":")[0],
-                listen=(self._address(spec.source, HUB), FIRST_LINK_PORT + number),
-                api=(self._hub_address, FIRST_API_PORT + number),
-                upstream=target.address(spec.target_port),
+                listen=listen,
+                api=(LOOPBACK, FIRST_API_PORT + number),
+                upstream=target.inside(spec.target_port),
                 host=self._hub,
                 recorder=self._recorder,
+                published=here,
             )
             self.links[key] = link
             target.incoming.append(link)
 
-    def _host(self, name: str) -> ContainerHost:
-        berth = Berth(self._names[name], self._address(name, NODE))
-        return ContainerHost(name, self._names[name], berth, self._engine, self.journal)
+    def _host(self, name: str, ports: Iterable[Port]) -> ContainerHost:
+        berth = Berth(self._names[name], self._address(name, NODE), {port.number: port.published for port in ports})
+        return ContainerHost(name, self._names[name], berth, self._engine, self.journal, self._hub.listens)
 
     def _address(self, name: str, number: int) -> str:
         return _subnets.host(self._subnets[self._names[name]], number)
@@ -150,7 +177,9 @@ class Containers(SystemRuntime):
 
         pool = IPAMPool(subnet=str(subnet), gateway=_subnets.host(subnet, THIS_MACHINE))
         about = {
-            "internal": True,  # no way out, and so none to another node
+            # Nothing on an internal network can be published. Another node is out of reach all the same, as is every
+            # other machine: what leaves keeps an address that nobody answers.
+            "options": {"com.docker.network.bridge.enable_ip_masquerade": "false"},
             "ipam": IPAMConfig(pool_configs=[pool]),
             "labels": {JOURNAL_LABEL: self.journal.name},
         }
@@ -179,28 +208,35 @@ class Containers(SystemRuntime):
         token = secrets.token_hex(16)
         self.journal.container(self._hub_name)
         container, pid = await self._engine.do(lambda: self._run_hub(token), where="hub")
-        try:
-            await self._hub.connect((self._hub_address, HUB_PORT), token, pid)
-        except StartError as error:
+
+        async def logs() -> str:
             lines = await self._engine.do(lambda: container.logs(tail=20), where="hub")
-            what = f"{error.what}\n  its last lines:\n    {lines.decode(errors='replace').strip() or '(none)'}"
-            raise StartError(what, where="hub", fix=error.fix) from error
+            return str(lines, errors="replace").strip()
+
+        await self._hub.connect((LOOPBACK, self._hub_ports[HUB_PORT]), token, pid, logs)
+        for link in self.links.values():
+            if link.source == LOAD:
+                link.reached_at(self._hub.address)
 
     def _run_hub(self, token: str) -> tuple[Container, int]:
         from docker.types import EndpointConfig
 
-        network = self._names[LOAD]
+        network, address = self._names[LOAD], self._address(LOAD, HUB)
         package = Path(__file__).parents[1]
         container = self._engine.tools.create(
             self._found.hub,
-            command=["python3", "-m", "harness.runtime._hub", self._hub_address, str(HUB_PORT)],
+            command=["python3", "-m", "harness.runtime._hub", str(HUB_PORT)],
             environment={TOKEN_VARIABLE: token, "PYTHONPATH": SOURCES, "PYTHONDONTWRITEBYTECODE": "1"},
             labels={JOURNAL_LABEL: self.journal.name},
             name=self._hub_name,
             hostname="hub",
             network=network,
-            networking_config={network: EndpointConfig(self._engine.api._version, ipv4_address=self._hub_address)},
-            volumes={str(package): {"bind": f"{SOURCES}/{package.name}", "mode": "ro"}},
+            networking_config={network: EndpointConfig(self._engine.api._version, ipv4_address=address)},
+            ports=published(self._hub_ports),
+            volumes={
+                str(package): {"bind": f"{SOURCES}/{package.name}", "mode": "ro"},
+                str(self._folder.resolve()): {"bind": SCENARIO, "mode": "rw"},
+            },
             cap_add=["SYS_PTRACE"],  # to lend itself the proxies' sockets, which are then reset
         )
         for name, full in self._names.items():

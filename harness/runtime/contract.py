@@ -6,6 +6,7 @@ the state of a task, the proxy's answer), never at which it was asked for.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
@@ -92,6 +93,9 @@ class Node(Protocol):
     def alive(self) -> bool:
         """Whether its process runs or is paused."""
 
+    def inside(self, port: str = "") -> Address:
+        """Where its links' proxies reach it, and the probe beside them. `port` as in `direct`."""
+
     def direct(self, port: str = "", what: Literal["url", "host", "port"] = "url") -> str:
         """Its address past the proxies, for observers only. `port` by name, "" is the first. Raises UnknownName."""
 
@@ -147,6 +151,10 @@ class Link(Protocol):
     @property
     def host(self) -> str:
         """The address that the source dials: loopback, or in containers the hub's on the source's own network."""
+
+    @property
+    def published(self) -> Address:
+        """What the load dials, which runs on this machine: in containers a port of loopback that leads to the hub."""
 
     @property
     def upstream_port(self) -> int:
@@ -223,6 +231,25 @@ class Link(Protocol):
         """Bytes that crossed its living connections, read from the kernel."""
 
 
+class Beside(Protocol):
+    """A process of the harness' own that stands where links are dialled: on this machine, or in the hub's container."""
+
+    @property
+    def pid(self) -> int:
+        """By its number on this machine."""
+
+    reader: asyncio.StreamReader
+    """What it says; ends when it does."""
+    writer: asyncio.StreamWriter
+    """What it is told; it ends when this is closed."""
+
+    async def last_words(self) -> str:
+        """What it printed to its error output, as far as that is known."""
+
+    async def close(self, *, within_s: float) -> None:
+        """Closes `writer` and waits for its end; kills it after `within_s`. Can be called twice."""
+
+
 class Runtime(Protocol):
     """A system that runs: opened once, closed once."""
 
@@ -238,6 +265,13 @@ class Runtime(Protocol):
         """The state ("ESTABLISHED", "CLOSE_WAIT" ...) of each of these sockets of the proxies that exists.
 
         Raises OSError where the kernel could not be asked.
+        """
+
+    async def beside(self, module: str, *arguments: str, folder: Path) -> Beside:
+        """Starts `python -m MODULE FD FOLDER ARGUMENTS`; FD is its end of the control, a stream socket.
+
+        `folder` lies in the scenario's; the process is told it by the name that it has where it runs, and writes there
+        as this user. Waits, while the runtime opens, until there is such a place. Raises HarnessError.
         """
 
     def addresses(self, source: str | None) -> dict[str, str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.runtime import _ready, binaries, socket_states
-from harness.runtime._broker import BrokerNode, Setup, binary_of, included_from
+from harness.runtime._beside import ChildBeside
+from harness.runtime._broker import CLIENT_SCHEME, BrokerNode, Setup, binary_of, included_from
 from harness.runtime._child_node import ChildHost, base_environment
 from harness.runtime._hosting import ChildProxies
 from harness.runtime._http import LOOPBACK
@@ -29,6 +30,10 @@ class Processes(SystemRuntime):
     python = sys.executable
     _ports: Ports | None = None
     _toxiproxy: Path
+
+    async def beside(self, module: str, *arguments: str, folder: Path) -> ChildBeside:
+        """See Runtime."""
+        return await ChildBeside.start(module, folder, arguments)
 
     async def socket_states(self, connections: Sequence[Ends]) -> Mapping[Ends, str]:
         """See Runtime."""
@@ -61,7 +66,11 @@ class Processes(SystemRuntime):
 
         for name in brokers:
             self.nodes[name] = BrokerNode(
-                name, host=host(name), port=next(free), monitor_port=next(free), recorder=self._recorder
+                name,
+                host=host(name),
+                client=Port(next(free), CLIENT_SCHEME),
+                monitor=Port(next(free)),
+                recorder=self._recorder,
             )
         for service, name, replica in services:
             numbers = {port: number if service.fixed else next(free) for port, number in service.ports.items()}
@@ -77,7 +86,7 @@ class Processes(SystemRuntime):
                 scheme=target.direct(spec.target_port).partition(":")[0],
                 listen=(LOOPBACK, next(free)),
                 api=(LOOPBACK, next(free)),
-                upstream=target.address(spec.target_port),
+                upstream=target.inside(spec.target_port),
                 host=proxies,
                 recorder=self._recorder,
             )

@@ -9,19 +9,17 @@ takes a misspelt attribute as 0.
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import sys
 import threading
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.errors import ProxyError
-from harness.runtime._http import request
 from harness.runtime._together import to_its_end
 from harness.runtime.contract import Address
 
@@ -29,6 +27,11 @@ DEADLINE_S = 1.0
 """Of every call. An API that hangs is of a proxy that hangs (docs/faults.md): replace it."""
 
 Stream = Literal["upstream", "downstream"]
+Ask = Callable[[str, str, object, float], Coroutine[object, object, tuple[int, bytes]]]
+"""Method, path, body and deadline in seconds of one request; status and body of its answer.
+
+Raises TimeoutError, or OSError where there was none to read.
+"""
 
 
 class ProxyHangs(ProxyError):
@@ -60,10 +63,10 @@ class ProxyState:
 
 
 class ProxyApi:
-    """The API of one toxiproxy server with one proxy, called `name`."""
+    """The API of one toxiproxy server with one proxy, called `name`; `ask` is the way to it."""
 
-    def __init__(self, name: str, address: Address) -> None:
-        self.name, self.address = name, address
+    def __init__(self, name: str, ask: Ask) -> None:
+        self.name, self._ask = name, ask
 
     # ---- setting up, by toxiproxy-python ----
 
@@ -146,33 +149,33 @@ class ProxyApi:
     async def answers(self) -> bool:
         """Whether the API answers at all."""
         try:
-            status, _ = await self._request("GET", "/version")
+            status, _ = await self._ask("GET", "/version", None, DEADLINE_S)
         except OSError:
             return False
         return status == 200
 
     async def _by_package(self, work: Any) -> object:
-        token = _SERVER.set(self)
+        token = _SERVER.set((self, asyncio.get_running_loop()))
         try:
             return await asyncio.to_thread(work)
         finally:
             _SERVER.reset(token)
 
-    async def _call(self, method: str, path: str, body: object = None, *, may_be: tuple[int, ...] = ()) -> Any:
-        """The answer as JSON; None for an empty one, or one of the statuses that `may_be`."""
-        path = f"/proxies/{self.name}{path}"
+    async def call(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        """One request; status and body of its answer. Raises ProxyHangs or ProxyError where there is none."""
         try:
             # To its end: an order given up on its way could be carried out after the one that undoes it.
-            status, answer = await to_its_end(self._request(method, path, body))
+            return await to_its_end(self._ask(method, path, body, DEADLINE_S))
         except TimeoutError as error:
             raise ProxyHangs(f"{method} {path} was not answered in {DEADLINE_S:g} s", where=self.name) from error
         except OSError as error:
             raise ProxyError(f"{method} {path}: {error.strerror or error}", where=self.name) from error
-        return _json(self.name, method, path, status, answer, may_be)
 
-    async def _request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        host, port = self.address
-        return await request(method, port, path, body, within_s=DEADLINE_S, host=host)
+    async def _call(self, method: str, path: str, body: object = None, *, may_be: tuple[int, ...] = ()) -> Any:
+        """The answer as JSON; None for an empty one, or one of the statuses that `may_be`."""
+        path = f"/proxies/{self.name}{path}"
+        status, answer = await self.call(method, path, body)
+        return _json(self.name, method, path, status, answer, may_be)
 
     def _check_toxic(self, answer: object, toxic: Toxic) -> None:
         match answer:
@@ -184,7 +187,7 @@ class ProxyApi:
 
 # ---- toxiproxy-python, with a transport of ours -------------------------------------------------------------------
 
-_SERVER: ContextVar[ProxyApi] = ContextVar("toxiproxy server")
+_SERVER: ContextVar[tuple[ProxyApi, asyncio.AbstractEventLoop]] = ContextVar("toxiproxy server")
 _IMPORT = threading.Lock()
 
 
@@ -202,7 +205,7 @@ class _Transport:
     """Stands where toxiproxy.api expects `requests`: with deadlines, and with errors that are not mistaken for answers.
 
     The package builds its addresses from class attributes, one server a process; the server that is meant is the
-    context's, so that links can be set up side by side.
+    context's, so that links can be set up side by side. It runs in a thread, what it asks in the loop.
     """
 
     def get(self, url: str, params: None = None) -> _Answer:
@@ -215,20 +218,10 @@ class _Transport:
         return self._send("DELETE", url, None)
 
     def _send(self, method: str, url: str, body: object) -> _Answer:
-        server = _SERVER.get()
+        server, loop = _SERVER.get()
         path = "/" + url.split("/", 3)[3]
-        connection = http.client.HTTPConnection(*server.address, timeout=DEADLINE_S)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            answer = connection.getresponse()
-            content = answer.read()
-        except TimeoutError as error:
-            raise ProxyHangs(f"{method} {path} was not answered in {DEADLINE_S:g} s", where=server.name) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise ProxyError(f"{method} {path}: {error}", where=server.name) from error
-        finally:
-            connection.close()
-        return _Answer(answer.status, content, _json(server.name, method, path, answer.status, content))
+        status, content = asyncio.run_coroutine_threadsafe(server.call(method, path, body), loop).result()
+        return _Answer(status, content, _json(server.name, method, path, status, content))
 
 
 def _toxiproxy() -> Any:

@@ -10,6 +10,7 @@ from harness.runtime._engine import Engine
 from harness.runtime._runtime import SystemRuntime
 from harness.runtime.choosing import runtime_of
 
+from .near import know
 from .world import BROKER_ALONE, Lines, system
 
 
@@ -67,6 +68,7 @@ async def opened(tmp_path: Path, lines: Lines, toxiproxy: Path, kind: str) -> As
         runtime = made(system(tmp_path / "system", text), folder=tmp_path, recorder=lines, run="test", **options)  # type: ignore[arg-type]
         runtimes.append(runtime)
         await runtime.open(before)  # type: ignore[arg-type]
+        know(runtime)
         return runtime
 
     yield open_system

@@ -32,8 +32,7 @@ IMAGES_OWN = {"PATH", "HOME", "LANG", "LC_CTYPE", "HOSTNAME", "PYTHONPATH"}
 
 
 async def asked(node: SystemNode, path: str = "/") -> bytes:
-    host, port = node.address()
-    return (await request("GET", port, path, within_s=5, host=host))[1]
+    return (await request("GET", node.address(), path, within_s=5))[1]
 
 
 async def told(runtime: SystemRuntime, node: str) -> dict[str, object]:
@@ -67,9 +66,11 @@ async def test_services_are_told_their_links_and_nothing_else(opened: Opener) ->
     assert {name: value for name, value in web["env"].items() if name not in IMAGES_OWN} == env
     assert work["env"]["STORES"] == links["work-1", "store-0"].url  # type: ignore[index]
     node = runtime.nodes["web-0"]
-    assert web["argv"] == ["service.py", node.direct(what="port"), f"{node.dir}/config"]
+    assert web["argv"] == ["service.py", str(node.inside()[1]), f"{node.dir}/config"]
     assert web["config"] == f"{{ web-0 {node.dir} }}"
-    assert runtime.addresses("load")["web.url"] == links["load", "web-0"].url
+    here, port = links["load", "web-0"].published
+    assert runtime.addresses("load")["web.url"] == f"http://{here}:{port}"
+    assert here == "127.0.0.1"
     direct = runtime.addresses(None)
     assert direct["web.url"] == node.direct()
     assert direct["store.more.port"] == runtime.nodes["store-0"].direct("more", "port")

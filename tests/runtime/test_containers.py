@@ -15,9 +15,10 @@ from harness.errors import Missing, ProxyError, UsageError
 from harness.runtime._container import ContainerHost
 from harness.runtime._engine import JOURNAL_LABEL, Engine
 from harness.runtime._node import SystemNode
-from harness.runtime.containers import Containers
+from harness.runtime.containers import HUB_PORT, THIS_MACHINE, Containers
 
 from .conftest import Opener
+from .near import connected
 from .world import BROKER_ALONE, WITH_SERVICES, Wire, service
 
 pytestmark = pytest.mark.engine
@@ -64,22 +65,31 @@ async def test_a_node_reaches_its_links_and_nothing_else(opened: Opener) -> None
     own = [(link.host, link.port) for key, link in links.items() if key[0] == "web-0"]
     assert await reached(web, own) == ["", ""]
     others = [(link.host, link.port) for key, link in links.items() if key[0] != "web-0"]
-    nodes = [node.address() for name, node in runtime.nodes.items() if name != "web-0"]
+    nodes = [node.inside() for name, node in runtime.nodes.items() if name != "web-0"]
     outside = [("1.1.1.1", 53)]
     assert "" not in await reached(web, [*others, *nodes, *outside])
-    # The same addresses answer this machine, so that it is not for want of somebody who listens.
-    for address in [*others, *nodes]:
-        with socket.create_connection(address, timeout=5):
-            pass
+    # The same addresses answer where they should, so that it is not for want of somebody who listens.
+    for address in others:
+        _, writer = await connected(address)
+        writer.close()
+    for node in runtime.nodes.values():
+        assert await node.listens(), node.name
 
 
-async def test_nothing_is_published(opened: Opener, engine: Engine) -> None:
+async def test_this_machine_publishes_on_loopback_alone(opened: Opener, engine: Engine) -> None:
+    """Each port of a node, the hub's own and the load's link: nothing else, and for no other machine or container."""
     runtime = await opened(WITH_SERVICES)
+    assert isinstance(runtime, Containers)
     mine = {"label": f"{JOURNAL_LABEL}={runtime.journal.name}"}
     containers = engine.tools.client.containers.list(filters=mine)
     assert len(containers) == 6
-    assert not any(binding for container in containers for binding in container.ports.values())
-    assert all(network.attrs["Internal"] for network in engine.tools.client.networks.list(filters=mine))
+    bound = [binding for container in containers for found in container.ports.values() for binding in found or ()]
+    assert {binding["HostIp"] for binding in bound} == {"127.0.0.1"}
+    published = [node.address(port)[1] for node in runtime.nodes.values() for port in node.ports]
+    published += [runtime.links["load", "web-0"].published[1], runtime._hub_ports[HUB_PORT]]
+    assert sorted(int(binding["HostPort"]) for binding in bound) == sorted(published)
+    this_machine = runtime._address("web-0", THIS_MACHINE)
+    assert "" not in await reached(runtime.nodes["web-0"], [(this_machine, port) for port in published])
 
 
 async def test_a_service_without_image_or_python_is_told(opened: Opener) -> None:
@@ -119,11 +129,12 @@ def greeting(address: tuple[str, int]) -> dict[str, object]:
 # ---- the hub ----
 
 
-def test_the_hub_needs_the_standard_library_alone() -> None:
-    """It runs where no other package is."""
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import harness.runtime._hub"
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", script, str(ROOT)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_what_runs_in_the_hub_needs_the_standard_library_alone() -> None:
+    """It and the probe run where no other package is."""
+    for module in ("harness.runtime._hub", "harness.observe.probing"):
+        script = f"import sys; sys.path.insert(0, sys.argv[1]); import {module}"
+        done = subprocess.run([sys.executable, "-I", "-S", "-c", script, str(ROOT)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 async def test_when_its_client_is_gone_the_hub_ends_with_every_proxy(alone: Containers) -> None:
@@ -140,8 +151,9 @@ async def test_when_its_client_is_gone_the_hub_ends_with_every_proxy(alone: Cont
 
 
 async def test_the_hub_takes_nobody_without_its_token(alone: Containers) -> None:
-    reader, writer = await asyncio.open_connection(alone._hub_address, 10_000)
-    writer.write(b"guessed\n")
-    assert await reader.read() == b""
-    writer.close()
+    for first in (b"guessed\n", b'{"token": "guessed", "for": "orders"}\n', b"[]\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", alone._hub_ports[HUB_PORT])
+        writer.write(first)
+        assert await reader.read() == b""
+        writer.close()
     assert (await alone.links["load", "broker-0"].toxics()) != []

@@ -165,8 +165,9 @@ async def test_a_subnet_that_the_engine_has_given_away_meanwhile_is_passed_over(
     monkeypatch.setenv(_subnets.VARIABLE, "10.222.44.0/26")
     first = await opened(BROKER_ALONE.format(broker=""))
     second = await opened(BROKER_ALONE.format(broker=""))
-    hosts = {*first.hosts(), *second.hosts()}
-    assert len(hosts) == 4
+    hosts = [node.inside()[0] for runtime in (first, second) for node in runtime.nodes.values()]
+    hosts += [link.host for runtime in (first, second) for link in runtime.links.values()]
+    assert len(set(hosts)) == 4
 
 
 # ---- what a SIGKILL leaves ----

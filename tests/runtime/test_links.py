@@ -14,6 +14,7 @@ import pytest
 
 from harness.errors import ProxyError, StartError, UsageError
 from harness.runtime import _nft
+from harness.runtime._hub_client import Hub
 from harness.runtime._links import ProxyLink
 from harness.runtime._runtime import SystemRuntime
 from harness.runtime.contract import How, Impairment, Way
@@ -270,6 +271,7 @@ needs_nft = pytest.mark.skipif("not _can_lose()", reason="losing packets needs r
 
 @needs_nft
 @pytest.mark.parametrize("way", ["both", "to", "from"])
+@both
 async def test_lost_packets_are_counted_and_come_again(link: ProxyLink, wire: Wire, lines: Lines, way: Way) -> None:
     await link.lose(1, way)
     wire.ping()
@@ -279,7 +281,7 @@ async def test_lost_packets_are_counted_and_come_again(link: ProxyLink, wire: Wi
     (lost,) = lines.of("link", event="lost")
     assert isinstance(lost["dropped"], int)
     assert lost["seen"] == lost["dropped"] >= 1
-    assert not _tables()
+    assert not _tables(link)
 
 
 @needs_nft
@@ -296,6 +298,7 @@ async def test_a_share_of_the_packets_is_lost(link: ProxyLink, ears: Ears, lines
 
 
 @needs_nft
+@both
 async def test_a_loss_that_was_cancelled_leaves_no_rules(link: ProxyLink) -> None:
     for delay_s in (0, 0.001, 0.003, 0.01):
         loss = asyncio.ensure_future(link.lose(1))
@@ -303,7 +306,7 @@ async def test_a_loss_that_was_cancelled_leaves_no_rules(link: ProxyLink) -> Non
         loss.cancel()
         await asyncio.wait([loss])
         await link.mend()
-        assert not _tables()
+        assert not _tables(link)
         fresh = await Wire.dial((link.host, link.port))
         await fresh.close()
 
@@ -311,11 +314,11 @@ async def test_a_loss_that_was_cancelled_leaves_no_rules(link: ProxyLink) -> Non
 @needs_nft
 async def test_a_killed_runner_s_rules_are_undone_by_its_journal(link: ProxyLink, alone: Processes) -> None:
     await link.lose(1)
-    assert len(_tables()) == 1
+    assert len(_tables(link)) == 1
     done = undo(alone.journal.path)
     assert any(removed.startswith("nft table nats_harness_") for removed in done.removed)
     assert not done.left
-    assert not _tables()
+    assert not _tables(link)
 
 
 def test_where_packets_cannot_be_lost_it_is_told(link: ProxyLink, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,9 +335,14 @@ def _can_lose() -> bool:
     return True
 
 
-def _tables() -> list[str]:
-    listed = subprocess.run([_nft.NFT, "list", "tables"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if f"nats_harness_{os.getpid()}_" in line]
+def _tables(link: ProxyLink) -> list[str]:
+    """Ours, where the link's proxy lives."""
+    where: _nft.Where = ()
+    ours = f"nats_harness_{os.getpid()}_"
+    if isinstance(link._proxy_host, Hub):
+        where, ours = link._proxy_host._network, "nats_harness_"
+    listed = subprocess.run([*where, _nft.NFT, "list", "tables"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if ours in line]
 
 
 @pytest.mark.parametrize(("way", "round_ms"), [("both", 80), ("to", 40), ("from", 40)])

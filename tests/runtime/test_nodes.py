@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StartError
-from harness.runtime._ready import by_command, by_log, by_port
+from harness.runtime._ready import by_command, by_log, by_port, listens
 
 from .conftest import Opener
 from .world import INCLUDING, service
@@ -24,9 +25,10 @@ async def test_the_other_ways_of_being_ready(tmp_path: Path) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
-        assert await by_port(("127.0.0.1", port))() == f"nobody listens on 127.0.0.1:{port}"
+        look = by_port(("127.0.0.1", port), partial(listens, ("127.0.0.1", port)))
+        assert await look() == f"nobody listens on 127.0.0.1:{port}"
         server.listen()
-        assert await by_port(("127.0.0.1", port))() == ""
+        assert await look() == ""
     assert await by_log("^hello [0-9]+$", lambda: ["a", "hello 7"])() == ""
     assert await by_log("^hello [0-9]+$", lambda: ["hello x"])() == "no line matches '^hello [0-9]+$'"
     expected = {

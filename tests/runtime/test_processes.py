@@ -35,7 +35,7 @@ async def test_everything_listens_on_loopback_alone(opened: Opener) -> None:
     ports = {link.port for link in runtime.links.values()} | {
         port.number for node in runtime.nodes.values() for port in node.ports.values()
     }
-    ports |= {link._api.address[1] for link in runtime.links.values()}
+    ports |= {link._api_address[1] for link in runtime.links.values()}
     found = set()
     for name in ("tcp", "tcp6"):
         for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:

@@ -10,6 +10,8 @@ from harness.runtime.contract import Address
 from harness.system.loader import load_system
 from harness.system.model import SystemFile
 
+from .near import connected
+
 HERE = Path(__file__).parent
 
 BROKER_ALONE = """
@@ -123,7 +125,7 @@ class Wire:
 
     @classmethod
     async def dial(cls, to: Address, options: str = '{"verbose":false}') -> Wire:
-        reader, writer = await asyncio.open_connection(*to)
+        reader, writer = await connected(to)
         wire = cls(reader, writer)
         try:
             if not (await reader.readline()).startswith(b"INFO"):
