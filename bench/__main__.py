@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import accuracy, clients, collecting, containers, judging, load, proxy, recording, scenario, workers
+from bench.containers import where_an_engine_answers
 from bench.figures import Figure
 
 REPORT = Path("reports/bench.json")
@@ -49,12 +50,15 @@ def _benches(*, quick: bool) -> dict[str, Callable[[], list[Figure]]]:
     rounds = QUICK_ROUNDS if quick else ROUNDS
     return {
         "scenario": lambda: scenario.figures(rounds=rounds),
-        "containers": lambda: containers.figures(rounds=rounds),
+        "containers": lambda: where_an_engine_answers(lambda: containers.figures(rounds=rounds)),
         "collecting": lambda: collecting.figures(rounds=rounds),
         "recording": lambda: recording.figures(rounds=rounds),
         "load": lambda: load.figures(rounds=rounds),
         "workers": lambda: workers.figures(rounds=rounds),
         "accuracy": lambda: accuracy.figures(rounds=rounds),
+        "accuracy-containers": lambda: where_an_engine_answers(
+            lambda: accuracy.figures(rounds=rounds, runtime="containers")
+        ),
         "clients": lambda: clients.figures(rounds=rounds),
         "proxy": lambda: proxy.figures(rounds=rounds),
         "judging": lambda: judging.figures(rounds=rounds, large=not quick),

@@ -18,7 +18,7 @@ from bench.figures import Figure, middle
 from bench.scenario import drive, setting
 from harness.faults._down import Down
 from harness.history import probes
-from harness.history.reader import FaultSpan, History
+from harness.history.reader import NEVER_NS, FaultSpan, History
 from harness.run import Run
 
 LINK = ("load", "broker-0")
@@ -55,6 +55,13 @@ def _late(history: History, span: FaultSpan, _: int) -> int | None:
 def _answered(history: History, span: FaultSpan, healing: int) -> int | None:
     """The first record that arrived after healing began, however long before it was sent."""
     return probes.first_answer_after(history, span.id, LINK, healing, "to", "from", "fresh")
+
+
+def _back(history: History, span: FaultSpan, _: int) -> int | None:
+    """The first record that arrived after the node had ended for the last time."""
+    exits = (line["t_ns"] for line in history.lines("node") if line["event"] == "exited")
+    last = max(t_ns for t_ns in exits if span.asked_ns <= t_ns <= (span.healed_ns or NEVER_NS))
+    return probes.first_answer_after(history, span.id, LINK, last, "to", "from", "fresh")
 
 
 def _accepted(history: History, span: FaultSpan, _: int) -> int | None:
@@ -113,10 +120,10 @@ CASES = (
     Case("flapping", _late, _answered, {"cut": "frozen", "down_s": 0.2, "up_s": 0.2}),
     Case("packet_loss", _unanswered, _answered, heal_target_ms=None),  # up to TCP's back-off
     Case("pause", _unanswered, _answered, node=True),
-    Case("kill", _ended, _answered, node=True),
-    Case("restart", _ended, _answered, node=True),
-    Case("terminate", None, _answered, node=True),
-    Case("crash_loop", _ended, _answered, {"times": 2}, node=True),
+    Case("kill", _ended, _back, node=True),
+    Case("restart", _ended, _back, node=True),
+    Case("terminate", None, _back, node=True),
+    Case("crash_loop", _ended, _back, {"times": 2}, node=True),
 )
 
 
