@@ -217,6 +217,7 @@ class HubBeside:
         logs: Callable[[], Awaitable[str]],
     ) -> None:
         self.reader, self.writer, self.pid, self._logs = reader, writer, pid, logs
+        self._process = _proc.identity(pid)
 
     async def last_words(self) -> str:
         """See Beside."""
@@ -224,13 +225,11 @@ class HubBeside:
 
     async def close(self, *, within_s: float) -> None:
         """See Beside. Where it does not end by then it ends with the hub."""
-        with suppress(OSError):
-            async with asyncio.timeout(within_s):
-                if self.writer.can_write_eof():
-                    self.writer.write_eof()
-                while await self.reader.read(1 << 16):
-                    pass
         self.writer.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._process is not None and _proc.alive(self._process):
+                    await asyncio.sleep(LOOKS_EVERY_S)
 
 
 class HubProxy:

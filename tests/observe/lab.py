@@ -17,7 +17,8 @@ from harness.history.recorder import Recorder
 from harness.observe._base import Observer
 from harness.observe.connections import Connections
 from harness.observe.noise import Noise
-from harness.runtime.processes import Processes
+from harness.runtime._runtime import SystemRuntime
+from harness.runtime.choosing import runtime_of
 from harness.system.loader import load_system
 
 NONCE = "a1b2c3d4"
@@ -27,7 +28,7 @@ MS = 1_000_000
 
 @dataclass
 class Lab:
-    runtime: Processes
+    runtime: SystemRuntime
     recorder: Recorder
     folder: Path
     connections: Connections
@@ -60,9 +61,9 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(folder: Path, system: str = "bare") -> AsyncIterator[Lab]:
+async def lab(folder: Path, system: str = "bare", kind: str = "processes") -> AsyncIterator[Lab]:
     recorder = Recorder(folder / "history", name="runner", nonce=NONCE)
-    runtime = Processes(load_system(system), folder=folder, recorder=recorder)
+    runtime = runtime_of(kind)(load_system(system), folder=folder, recorder=recorder)
     made: list[Lab] = []
     async with asyncio.TaskGroup() as tasks:
 

@@ -30,12 +30,14 @@ CUTS: list[tuple[How, Direction, tuple[Way, ...]]] = [
     ("frozen", "from", ("from",)),
 ]
 WEB = ("app-0", "web-0")
+both = pytest.mark.parametrize("kind", ["processes", pytest.param("containers", marks=pytest.mark.engine)])
+"""In containers the probe runs in the hub."""
 
 
 @asynccontextmanager
-async def probing(folder: Path, system: str = "bare") -> AsyncIterator[tuple[Lab, Probe]]:
+async def probing(folder: Path, system: str = "bare", kind: str = "processes") -> AsyncIterator[tuple[Lab, Probe]]:
     async with (
-        lab(folder, system) as opened,
+        lab(folder, system, kind) as opened,
         Probe(opened.runtime, folder=opened.folder / "history", nonce=NONCE) as probe,
     ):
         yield opened, probe
@@ -52,8 +54,9 @@ def share(opened: Lab, way: Way, from_ns: int, to_ns: int, link: tuple[str, str]
     return sum(sent) / len(sent)
 
 
-async def test_a_whole_link(tmp_path: Path) -> None:
-    async with probing(tmp_path) as (opened, probe):
+@both
+async def test_a_whole_link(tmp_path: Path, kind: str) -> None:
+    async with probing(tmp_path, kind=kind) as (opened, probe):
         asked, began = monotonic(), monotonic_ns()
         await probe.watch(1, LINK)
         assert monotonic() - asked < 1
@@ -76,8 +79,9 @@ async def test_a_whole_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("how", "direction", "shut"), CUTS)
-async def test_cuts(tmp_path: Path, how: How, direction: Direction, shut: tuple[Way, ...]) -> None:
-    async with probing(tmp_path) as (opened, probe):
+@both
+async def test_cuts(tmp_path: Path, kind: str, how: How, direction: Direction, shut: tuple[Way, ...]) -> None:
+    async with probing(tmp_path, kind=kind) as (opened, probe):
         link = opened.runtime.links[LINK]
         await probe.watch(1, LINK)
         effective = await link.cut(how, direction)
@@ -101,8 +105,9 @@ async def test_cuts(tmp_path: Path, how: How, direction: Direction, shut: tuple[
             assert all(record.sent_ns > ending - 300 * MS for record in lost), lost
 
 
-async def test_refused_and_reset_are_told(tmp_path: Path) -> None:
-    async with probing(tmp_path) as (opened, probe):
+@both
+async def test_refused_and_reset_are_told(tmp_path: Path, kind: str) -> None:
+    async with probing(tmp_path, kind=kind) as (opened, probe):
         link = opened.runtime.links[LINK]
         await probe.watch(1, LINK)
         effective = await link.refuse()
@@ -135,8 +140,9 @@ async def test_latency_is_measured(tmp_path: Path) -> None:
         assert 110 < under - before < 200
 
 
-async def test_a_broker_that_dies_and_returns(tmp_path: Path) -> None:
-    async with probing(tmp_path) as (opened, probe):
+@both
+async def test_a_broker_that_dies_and_returns(tmp_path: Path, kind: str) -> None:
+    async with probing(tmp_path, kind=kind) as (opened, probe):
         broker, link = opened.runtime.broker, opened.runtime.links[LINK]
         await probe.watch(1, LINK)
         dead = await broker.kill()
@@ -216,8 +222,9 @@ async def test_http_is_asked_round(tmp_path: Path) -> None:
         assert "proxy" in closes
 
 
-async def test_it_ends_with_the_runner_and_leaves_its_records(tmp_path: Path) -> None:
-    async with lab(tmp_path) as opened:
+@both
+async def test_it_ends_with_the_runner_and_leaves_its_records(tmp_path: Path, kind: str) -> None:
+    async with lab(tmp_path, kind=kind) as opened:
         probe = Probe(opened.runtime, folder=opened.folder / "history", nonce=NONCE)
         await probe.start()
         assert probe.pid is not None
@@ -231,8 +238,9 @@ async def test_it_ends_with_the_runner_and_leaves_its_records(tmp_path: Path) ->
         assert len([r for r in probes.records(opened.history, 1, LINK, "to") if r.error == "unanswered"]) > 10
 
 
-async def test_a_probe_that_died_is_told(tmp_path: Path) -> None:
-    async with probing(tmp_path) as (_, probe):
+@both
+async def test_a_probe_that_died_is_told(tmp_path: Path, kind: str) -> None:
+    async with probing(tmp_path, kind=kind) as (_, probe):
         assert probe.pid is not None
         os.kill(probe.pid, 9)
         with pytest.raises(HarnessError, match="died"):
