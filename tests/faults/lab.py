@@ -21,6 +21,7 @@ def judged(
     system: str = "bare",
     hardening: str | None = None,
     without: frozenset[str] = frozenset(),
+    runtime: str = "processes",
 ) -> dict[str, Any]:
     """The verdict of a scenario, whose history is in `folder` / history."""
     setting = Setting(
@@ -38,6 +39,7 @@ def judged(
         folder=folder,
         repro="",
         without=without,
+        runtime=runtime,
     )
     run = Run(setting)
     return asyncio.run(run.drive(lambda: scenario(run)))

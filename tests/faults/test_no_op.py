@@ -30,7 +30,7 @@ async def _nothing(_: Fault) -> int:
     return monotonic_ns()
 
 
-def _judged(kind: str, folder: Path, *, done: bool = True) -> dict[str, Any]:
+def _judged(kind: str, folder: Path, *, done: bool = True, runtime: str = "processes") -> dict[str, Any]:
     """A short run of `bare` with this fault on what its fields name: the broker, or the load's link to it."""
 
     async def scenario(run: Run) -> None:
@@ -45,7 +45,7 @@ def _judged(kind: str, folder: Path, *, done: bool = True) -> dict[str, Any]:
                 await run.steady(LASTS_S)
             await run.recovered(within_s=5)
 
-    return judged(scenario, folder, without=AT_START.get(kind, frozenset()) if done else frozenset())
+    return judged(scenario, folder, without=AT_START.get(kind, frozenset()) if done else frozenset(), runtime=runtime)
 
 
 def _impossible(kind: str) -> str:
@@ -62,10 +62,11 @@ def _must_say(verdict: dict[str, Any], why: str) -> None:
     assert any(why in trouble["detail"] for trouble in verdict["troubles"])
 
 
+@pytest.mark.parametrize("runtime", ["processes", pytest.param("containers", marks=pytest.mark.engine)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_fault_has_evidence(kind: str, tmp_path: Path) -> None:
+def test_fault_has_evidence(kind: str, runtime: str, tmp_path: Path) -> None:
     """The control: done for real, the fault bites, and observers show it."""
-    verdict = _judged(kind, tmp_path / "scenario")
+    verdict = _judged(kind, tmp_path / "scenario", runtime=runtime)
     if why := _impossible(kind):
         return _must_say(verdict, why)
     assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [(kind, True)], verdict["faults"]
