@@ -50,12 +50,10 @@ class Hub:
                 while self._reading is None:
                     with suppress(OSError):
                         reader, self._writer, hello = await self._dial("orders")
-                        if hello:
-                            self.address = json.loads(hello)["hello"]
-                            self._reading = asyncio.get_running_loop().create_task(self._read(reader))
-                            self._up.set()
-                            return
-                        self._writer.close()
+                        self.address = hello["hello"]
+                        self._reading = asyncio.get_running_loop().create_task(self._read(reader))
+                        self._up.set()
+                        return
                     await asyncio.sleep(LOOKS_EVERY_S)
         except TimeoutError as error:
             lines = await logs()
@@ -73,10 +71,9 @@ class Hub:
         try:
             reader, writer, hello = await self._dial(wanted)
         except OSError as error:
-            raise HarnessError(f"{module} cannot be started: {why(error)}", where="hub") from error
-        if not hello:
-            raise HarnessError(f"{module} did not start: {await self._logs()}", where="hub")
-        return HubBeside(reader, writer, self._here(json.loads(hello)["pid"]), self._logs)
+            said = await self._logs()
+            raise HarnessError(f"{module} did not start: {why(error)}; the hub said:\n{said}", where="hub") from error
+        return HubBeside(reader, writer, self._here(hello["pid"]), self._logs)
 
     async def listens(self, address: Address) -> bool:
         """Whether somebody accepts there, as the hub sees it."""
@@ -85,10 +82,18 @@ class Hub:
         except (HarnessError, TimeoutError):
             return False
 
-    async def _dial(self, what: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    async def _dial(self, what: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, JSON]:
+        """A connection for that, and the agent's first word. Raises OSError, also where there is none."""
         reader, writer = await asyncio.open_connection(*self._way, limit=LONGEST_ANSWER)
-        writer.write(json.dumps({"token": self._token, "for": what}).encode() + b"\n")
-        return reader, writer, await reader.readline()
+        try:
+            writer.write(json.dumps({"token": self._token, "for": what}).encode() + b"\n")
+            word = await reader.readline()
+            if not word:
+                raise ConnectionResetError("the agent does not answer")
+            return reader, writer, json.loads(word)
+        except BaseException:
+            writer.close()
+            raise
 
     def _here(self, inner_pid: int) -> int:
         """The number on this machine of a process of the hub's; 0 where it is not to be seen."""
