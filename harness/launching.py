@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from harness import plan
-from harness.errors import EXIT_USAGE, UnknownName, UsageError
+from harness.errors import UnknownName, UsageError
 from harness.plugin import session_of
 from harness.report import terminal
 from harness.runtime import choosing
@@ -54,15 +54,13 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
     """Judges one system; the run's folder and its exit code. Raises UsageError before anything is started."""
     asked = _prepare(asked)
     folder = plan.new_run(reports.absolute())
-    broken = _Broken()
     try:
-        arguments = [*_arguments(asked, reports), "--nats-folder", str(folder)]
-        code = int(pytest.main(arguments, plugins=[broken]))
+        code = int(pytest.main([*_arguments(asked, reports), "--nats-folder", str(folder)]))
     finally:
         if not (folder / "plan.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "verdict.json").exists():
-        return None, _without_verdict(code, asked, broken)
+        return None, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else 2
     verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
     if not quiet:
         _print(terminal.summary_lines(verdict, _look(), report=_shown(folder / "index.html")))
@@ -70,13 +68,14 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
 
 
 def _prepare(asked: Asked) -> Asked:
-    """Reads the system file, so that its mistakes come first, then makes what is missing, once; with the runtime."""
+    """Reads system file and scenarios, so that mistakes come first, then makes what is missing; with the runtime."""
     from harness.runtime import binaries, containers, journal
 
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     system = load_system(asked.system, check_env=True)
+    planned(asked)
     session = Session.open(_settings(asked), Path.cwd())
     journal.sweep()
     runtime = session.chosen_runtime()
@@ -122,29 +121,6 @@ def _settings(asked: Asked) -> dict[str, str | None]:
     return {**chosen, "seed": seed, "reports": None, "folder": None}
 
 
-class _Broken:
-    """A plugin that shows what could not be collected, such as a scenario file that is no Python."""
-
-    def __init__(self) -> None:
-        self.found = False
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Called for each file."""
-        if report.failed:
-            self.found = True
-            print(f"{report.nodeid}: {report.longrepr}", file=sys.stderr)
-
-
-def _without_verdict(code: int, asked: Asked, broken: _Broken) -> int:
-    if broken.found:
-        return EXIT_USAGE
-    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        planned(asked)  # raises, and names what there is
-    if code == pytest.ExitCode.INTERRUPTED:
-        return INTERRUPTED
-    return EXIT_USAGE if code == pytest.ExitCode.USAGE_ERROR else 2
-
-
 def _look() -> terminal.Look:
     return terminal.Look.of(sys.stdout, os.environ)
 
@@ -161,7 +137,7 @@ def _shown(path: Path) -> str:
 
 
 def planned(asked: Asked) -> JSON:
-    """The plan that a run would write, without starting anything."""
+    """The plan that a run would write, without starting anything. Raises UsageError."""
     Session.open(_settings(asked), Path.cwd())
     collected = _Collected()
     output = io.StringIO()
@@ -169,18 +145,30 @@ def planned(asked: Asked) -> JSON:
         code = pytest.main(
             [*_arguments(replace(asked, jobs=1), Path("reports")), "--collect-only"], plugins=[collected]
         )
+    if collected.broken:
+        raise UsageError("\n".join(collected.broken), where="collecting the scenarios")
     if code == pytest.ExitCode.USAGE_ERROR:
         raise UsageError(output.getvalue().rpartition("ERROR: ")[2].strip())
-    if collected.plan is None or (not collected.plan["planned"] and asked.keyword):
-        known = planned(replace(asked, keyword=None))["planned"] if asked.keyword else []
-        raise UnknownName(asked.keyword or "", {entry["scenario"] for entry in known}, kind="scenario", where="-k")
+    if collected.plan is None or not (collected.plan["planned"] or collected.plan["skipped"]):
+        if not asked.keyword:
+            where = str(asked.scenarios or plan.scenarios_folder())
+            raise UsageError("there is no scenario for these states", where=where, fix="write a test that takes `run`")
+        known = planned(replace(asked, keyword=None))["planned"]
+        raise UnknownName(asked.keyword, {entry["scenario"] for entry in known}, kind="scenario", where="-k")
     return collected.plan
 
 
 class _Collected:
-    """A plugin that keeps the plan of what was collected."""
+    """A plugin that keeps the plan of what was collected, and what could not be, such as a file that is no Python."""
 
-    plan: JSON | None = None
+    def __init__(self) -> None:
+        self.plan: JSON | None = None
+        self.broken: list[str] = []
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Called for each file."""
+        if report.failed:
+            self.broken.append(f"{report.nodeid}: {report.longrepr}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -115,6 +115,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         yield
         leave = session.sort([item for item in items if _uses_run(item)]) if session is not None else []
     except UsageError as error:
+        del config.stash[_SESSION]  # pytest still says that it has collected; there is nothing to plan
         raise pytest.UsageError(str(error)) from error
     if leave:
         config.hook.pytest_deselected(items=leave)

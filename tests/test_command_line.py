@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.survival.harness_process import run
 
 
@@ -33,3 +35,21 @@ def test_replay_names_what_there_is(tmp_path: Path) -> None:
     done = run(tmp_path, "replay", "latest")
     assert done.returncode == 64
     assert "no run is called 'latest'" in done.stderr
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("from harness import needs\n\n@needs('borker')\nasync def test_x(run): ...", "did you mean 'worker'?"),
+        ("import harnes", "No module named 'harnes'"),
+        ("", "there is no scenario"),
+    ],
+)
+def test_scenarios_with_mistakes_are_wrong_usage_and_leave_no_run(
+    tmp_path: Path, text: str, told: str, jobs: str
+) -> None:
+    (tmp_path / "test_mine.py").write_text(text)
+    done = run(tmp_path, "run", "--system", "bare", "--scenarios", "test_mine.py", "-j", jobs)
+    assert (done.returncode, told in done.stderr) == (64, True), done.stderr
+    assert not list(tmp_path.glob("reports/*"))

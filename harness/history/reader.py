@@ -177,7 +177,19 @@ def _read_meta(folder: Path) -> Mapping[str, Any]:
         raise HistoryError(f"is no JSON: {error}", where=str(path), fix=DAMAGED) from error
     if not isinstance(meta, dict):
         raise HistoryError("is no JSON object", where=str(path), fix=DAMAGED)
-    return meta
+    return _Meta(path, meta)
+
+
+class _Meta(dict[str, Any]):
+    """A history's meta.json, which says so where it lacks what is asked for."""
+
+    def __init__(self, path: Path, told: Mapping[str, Any]) -> None:
+        super().__init__(told)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        fix = "judge it with the version of nats-harness that wrote it"
+        raise HistoryError(f"does not say `{key}`", where=str(self._path), fix=fix)
 
 
 def _one_nonce(folder: Path, meta: Mapping[str, Any], found: set[str]) -> str:

@@ -170,14 +170,14 @@ class ProxyLink:
         async with self._lock:
             t_ns = await self._or_replaced(slowed)
         asked = {"latency_ms": latency_ms, "jitter_ms": jitter_ms, "rate_bytes_s": rate_bytes_s}
-        self._line("slowed", t_ns=t_ns, how=_told(asked), way=way)
+        self._line("slowed", t_ns=t_ns, how=_toxics.told(asked), way=way)
         return t_ns
 
     async def impair(self, toxic: Impairment, attributes: Mapping[str, int], way: Way = "both") -> int:
         """See Link."""
         async with self._lock:
             t_ns = await self._or_replaced(lambda: self._add(toxic, attributes, way))
-        self._line("impaired", t_ns=t_ns, how=f"{toxic}: {_told(attributes)}", way=way)
+        self._line("impaired", t_ns=t_ns, how=f"{toxic}: {_toxics.told(attributes)}", way=way)
         return t_ns
 
     def can_lose(self) -> None:
@@ -395,7 +395,3 @@ class ProxyLink:
 
     def _line(self, event: str, *, t_ns: int | None = None, **fields: object) -> None:
         self._recorder.line("link", t_ns=t_ns, source=self.source, target=self.target, event=event, **fields)
-
-
-def _told(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in figures.items() if value)

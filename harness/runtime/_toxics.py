@@ -34,3 +34,8 @@ def gates() -> list[Toxic]:
 def passing(kind: str, way: Way, attributes: Mapping[str, int]) -> Toxic:
     """A toxic that a fault adds; `kind` and `attributes` are Toxiproxy's."""
     return Toxic(f"{kind}_{way}", kind, _STREAMS[way], attributes)
+
+
+def told(figures: Mapping[str, float]) -> str:
+    """Attributes for people, without those that are 0."""
+    return ", ".join(f"{name} {value:g}" for name, value in figures.items() if value)

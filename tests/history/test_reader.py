@@ -163,3 +163,10 @@ def test_damaged_columns_say_where_and_what_to_do(
         list(History.open(tmp_path).operations())
     assert str(tmp_path) in caught.value.where
     assert caught.value.fix
+
+
+def test_what_the_meta_of_another_version_lacks_is_told(tmp_path: Path) -> None:
+    write_meta(tmp_path, {"nonce": NONCE})
+    Recorder(tmp_path, name="runner", nonce=NONCE).close()
+    with pytest.raises(HistoryError, match="does not say `promises`"):
+        History.open(tmp_path).meta["promises"]
