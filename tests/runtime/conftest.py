@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import pytest
 
 from harness.runtime import binaries
 from harness.runtime._engine import Engine
+from harness.runtime._links import ProxyLink
 from harness.runtime._runtime import SystemRuntime
 from harness.runtime.choosing import runtime_of
 
+from .ears import Ears
 from .near import know
-from .world import BROKER_ALONE, Lines, system
+from .world import BROKER_ALONE, Lines, Wire, system
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +83,28 @@ async def opened(tmp_path: Path, lines: Lines, toxiproxy: Path, kind: str) -> As
 async def alone(opened: Opener) -> SystemRuntime:
     """A broker, and the load's link to it."""
     return await opened(BROKER_ALONE.format(broker=""))
+
+
+KEY = ("load", "broker-0")
+
+
+@pytest.fixture
+def link(alone: SystemRuntime) -> ProxyLink:
+    return alone.links[KEY]
+
+
+@pytest.fixture
+async def wire(link: ProxyLink) -> AsyncIterator[Wire]:
+    wire = await Wire.dial((link.host, link.port))
+    await asyncio.sleep(0.05)  # the kernel may put off an acknowledgement by 40 ms
+    yield wire
+    await wire.close()
+
+
+@pytest.fixture
+async def ears(alone: SystemRuntime) -> AsyncIterator[Ears]:
+    """Our own target behind the link, in the broker's place."""
+    await alone.nodes["broker-0"].kill()
+    await alone.links[KEY].open()
+    async with Ears.listening(alone.links[KEY].upstream_port) as ears:
+        yield ears

@@ -1,6 +1,6 @@
 """What every runtime must do, shown in both: the same tests with child processes and with containers.
 
-What links do in both is in test_links.py, marked likewise; what only one of them can do, in a file of its own.
+What links do in both is in the test_link files, marked likewise; what only one of them can do, in a file of its own.
 """
 
 from __future__ import annotations
