@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.faults._cut import SwollenFault, within
-from harness.faults._evidence import SETTLE_NS, window
+from harness.faults._evidence import SETTLE_NS, SHARE_SEEN, window
 from harness.history import probes
 from harness.history.reader import FaultSpan, History
 
@@ -46,23 +46,18 @@ class Bandwidth(SwollenFault):
         return await self.link(*self.key).slow(rate_bytes_s=self.rate_bytes_s, way=self.way)
 
     def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
-        """Bytes of the probe's records that crossed each second, while it offered more than the rate, and before."""
+        """Bytes a second of the probe's records that were offered and that crossed; before, that nearly all crossed."""
         start, end = window(history, span)
+        since, seconds = start + SETTLE_NS, (end - start - SETTLE_NS) / 1e9
         seen: dict[str, float] = {}
-        bit = True
-        for way in self.ways_seen:
+        bit = seconds > 0
+        for way in self.ways_seen if bit else ():
             records = list(probes.records(history, span.id, self.key, way))
-            offered = sum(start + SETTLE_NS <= record.sent_ns <= end for record in records)
-            before = self._bytes_s(records, 0, span.asked_ns)
-            under = self._bytes_s(records, start + SETTLE_NS, end)
-            waits = offered * self.probe_bytes > under * (end - start) / 1e9
-            bit &= before > MOST_SEEN * self.rate_bytes_s >= under > 0 and waits
-            seen |= {f"{way}_before_bytes_s": before, f"{way}_bytes_s": under, f"{way}_offered": offered}
+            earlier = [one for one in records if not one.error and one.sent_ns <= span.asked_ns - SETTLE_NS]
+            whole = [one for one in earlier if one.got_ns and one.got_ns <= span.asked_ns]
+            offered = sum(since <= record.sent_ns <= end for record in records) * self.probe_bytes / seconds
+            crossed = sum(since <= (record.got_ns or 0) <= end for record in records) * self.probe_bytes / seconds
+            bit &= bool(whole) and len(whole) >= SHARE_SEEN * len(earlier)
+            bit &= 0 < crossed <= min(MOST_SEEN * self.rate_bytes_s, SHARE_SEEN * offered)
+            seen |= {f"{way}_before": len(whole), f"{way}_offered_bytes_s": offered, f"{way}_bytes_s": crossed}
         return {**seen, "bit": bit}
-
-    def _bytes_s(self, records: Sequence[probes.Record], from_ns: int, to_ns: int) -> float:
-        """Bytes a second of the records that arrived in that time, from the first of them to the last."""
-        arrived = [record.got_ns for record in records if record.got_ns and from_ns <= record.got_ns <= to_ns]
-        if len(arrived) < 2:
-            return 0.0
-        return (len(arrived) - 1) * self.probe_bytes * 1e9 / max(max(arrived) - min(arrived), 1)

@@ -34,6 +34,8 @@ FRESH_WITHIN_S = 2.0
 FRESH_BESIDE_S = 0.5
 """Beside a fresh connection that was not answered for so long another is tried: a frozen link holds few of them."""
 CONNECTS_WITHIN_S = 1.0
+DIRECTLY_WITHIN_S = 0.1
+"""A container that is down answers nothing, and the kernel asks again only after a second."""
 AGAIN_EVERY_S = 0.003
 OUTSTANDING = 64
 """Requests on one HTTP connection that may be unanswered; beyond that a record counts as sent, and waits."""
@@ -193,8 +195,8 @@ class NatsCrossing(Crossing):
     def keepers(self) -> list[Keeper]:
         """The connection through the link, and the one that never crosses it."""
         return [
-            lambda: self._keep("through", self.order.through, "from"),
-            lambda: self._keep("direct", self.order.direct, "to"),
+            lambda: self._keep("through", self.order.through, "from", CONNECTS_WITHIN_S),
+            lambda: self._keep("direct", self.order.direct, "to", DIRECTLY_WITHIN_S),
         ]
 
     def send(self, way: Way, n: int) -> str | None:
@@ -216,7 +218,7 @@ class NatsCrossing(Crossing):
         """Has neither connection ended?"""
         return self._old
 
-    async def _keep(self, side: str, address: tuple[str, int], hears: Way) -> None:
+    async def _keep(self, side: str, address: tuple[str, int], hears: Way, within_s: float) -> None:
         order = self.order
         connection = None
         try:
@@ -224,7 +226,7 @@ class NatsCrossing(Crossing):
                 *address,
                 name=OWN_NAME + "probe",
                 login=order.login,
-                within_s=CONNECTS_WITHIN_S,
+                within_s=within_s,
                 local=self.ends.next(LASTING),
             )
             connection.subscribe(
@@ -307,7 +309,7 @@ class HttpCrossing(Crossing):
 
 
 async def _again(keep: Keeper) -> None:
-    """Makes a connection, and another 100 ms after it has ended or could not be made."""
+    """Makes a connection, and another soon after it has ended or could not be made."""
     while True:
         await keep()
         await asyncio.sleep(AGAIN_EVERY_S)

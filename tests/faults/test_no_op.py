@@ -69,7 +69,7 @@ def test_fault_has_evidence(kind: str, runtime: str, tmp_path: Path) -> None:
     verdict = _judged(kind, tmp_path / "scenario", runtime=runtime)
     if why := _impossible(kind):
         return _must_say(verdict, why)
-    assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [(kind, True)], verdict["faults"]
+    assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [(kind, True)], str(verdict["faults"])
     assert not [f for f in verdict["findings"] if f["reason"].startswith("no evidence")]
 
 
@@ -82,7 +82,7 @@ def test_fault_that_does_nothing_is_inconclusive(kind: str, tmp_path: Path, monk
     verdict = _judged(kind, tmp_path / "scenario", done=False)
     if why := _impossible(kind):
         return _must_say(verdict, why)
-    assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [(kind, False)], verdict["faults"]
+    assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [(kind, False)], str(verdict["faults"])
     assert verdict["verdict"] == "inconclusive"
     assert not verdict["as_expected"]
     findings = [finding for finding in verdict["findings"] if finding["bound"] is not None]
