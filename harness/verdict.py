@@ -63,6 +63,11 @@ class Finding:
         """The guarantee that the clause belongs to: its name up to the dot."""
         return self.clause.partition(".")[0]
 
+    @property
+    def only_measured(self) -> bool:
+        """It has no bound, so that it holds whatever was seen, and decides nothing."""
+        return self.bound is None and self.verdict is Verdict.HOLDS
+
 
 def merge(verdicts: Iterable[Verdict]) -> Verdict:
     """Violated beats inconclusive beats holds; of nothing: inconclusive."""
@@ -89,7 +94,7 @@ class Expectation:
 
     def unexpected(self, findings: Sequence[Finding]) -> list[tuple[Verdict, str]]:
         """Everything that is not as expected: how bad (violated or inconclusive) and a sentence."""
-        if not findings:
+        if all(finding.only_measured for finding in findings):
             return [(Verdict.INCONCLUSIVE, "nothing was judged")]
         if not self.exposed:
             return [

@@ -167,6 +167,10 @@ class Fault(ABC):
     def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
         """What observers and the probe saw between `asked` and `healed`; the key `bit` is 1.0 or 0.0."""
 
+    def used(self, history: History) -> bool:
+        """Whether the system itself, not only the probe, ever was where the fault is."""
+        return True
+
     def link(self, source: str, target: str) -> Link:
         """The link between two nodes; an error that says why there is none."""
         found = self.stage.runtime.links.get((source, target))
@@ -271,7 +275,9 @@ def tell_evidence(stage: Stage, history: History) -> None:
     spans = {span.id: span for span in history.faults()}
     for fault in stage.ended:
         evidence = {name: _number(value) for name, value in fault.evidence(history, spans[fault.id]).items()}
-        bit = evidence.pop("bit", 0.0) > 0
+        used = fault.used(history)
+        bit = evidence.pop("bit", 0.0) > 0 and used
+        evidence |= {} if used else {"clients": 0}
         stage.recorder.line("fault", id=fault.id, event="evidence", bit=bit, evidence=evidence)
     stage.ended.clear()
 

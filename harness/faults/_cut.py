@@ -53,6 +53,13 @@ class LinkFault(Fault):
                     fix="end the one before, or take another link",
                 )
 
+    def used(self, history: History) -> bool:
+        """Whether a client ever connected over the link, so that there was somebody to be hurt."""
+        return any(
+            (line["source"], line["target"]) == self.key and line["via"] == "proxy" and not line.get("probe")
+            for line in history.lines("connection")
+        )
+
     async def heal(self) -> int:
         """The moment at which the proxy's answer, or its state, said that the link was whole again."""
         return await self.link(*self.key).mend()

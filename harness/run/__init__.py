@@ -58,6 +58,7 @@ class Run:
         self.setting = setting
         self.faults = Faults(self._opened)
         self._world: World | None = None
+        self._expected: set[str] = set()
 
     async def drive(self, scenario: Callable[[], Awaitable[None]]) -> dict[str, Any]:
         """Opens the system, runs the scenario, closes everything, judges; the scenario's verdict.
@@ -156,8 +157,11 @@ class Run:
         world.recorder.line("in_hand", node=worker.name, count=count, asked=least)
 
     def expect(self, *promises: Guarantee) -> None:
-        """What is judged besides no_loss, no_phantoms and effects, and with which bounds."""
+        """What is judged besides no_loss, no_phantoms and effects, and with which bounds; each guarantee once."""
         for guarantee in promises:
+            if guarantee.name in self._expected:
+                raise UsageError(f"{guarantee.name} is expected already", fix="give all of its bounds at once")
+            self._expected.add(guarantee.name)
             self._opened().recorder.line("expect", guarantee=guarantee.name, bounds=guarantee.bounds())
 
     def _opened(self) -> World:

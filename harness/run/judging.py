@@ -43,7 +43,7 @@ def _verdict(history: History) -> JSON:
         "scenario": meta["scenario"],
         "state": meta["state"],
         "expect": meta["expect"],
-        "verdict": str(merge(finding.verdict for finding in findings)),
+        "verdict": str(merge(finding.verdict for finding in findings if not finding.only_measured)),
         "as_expected": not unexpected,
         "unexpected": str(merge(verdict for verdict, _ in unexpected)) if unexpected else "",
         "reasons": [reason for _, reason in unexpected],

@@ -228,11 +228,13 @@ def test_the_worst_of_several_exits(tmp_path: Path, codes: list[int], worst: int
 def test_what_is_unexpected_says_why() -> None:
     lost = Finding("no_loss", VIOLATED, reason="3 lost")
     late = Finding("reconnects.works", INCONCLUSIVE, reason="noise: late")
-    fine = Finding("effects", HOLDS, reason="fine")
+    fine = Finding("effects", HOLDS, 0, reason="fine")
+    measured = Finding("available.failed", HOLDS, reason="fine; measured, not judged")
     all_three = [lost, late, fine]
     assert Expectation().unexpected([]) == [(INCONCLUSIVE, "nothing was judged")]
     assert Expectation(WEAKNESS).unexpected([]) == [(INCONCLUSIVE, "nothing was judged")]
-    assert Expectation().unexpected([fine]) == []
+    assert Expectation().unexpected([measured]) == [(INCONCLUSIVE, "nothing was judged")]
+    assert Expectation().unexpected([fine, measured]) == []
     assert Expectation().unexpected(all_three) == [
         (VIOLATED, "no_loss violated: 3 lost"),
         (INCONCLUSIVE, "reconnects.works inconclusive: noise: late"),

@@ -100,7 +100,7 @@ def scenario(
 ) -> JSON:
     """A scenario whose verdict follows from its findings, as harness.verdict has it."""
     found = good_findings() if findings is None else list(findings)
-    typed = [Finding(f["clause"], Verdict(f["verdict"]), reason=f["reason"]) for f in found]
+    typed = [Finding(f["clause"], Verdict(f["verdict"]), f["bound"], reason=f["reason"]) for f in found]
     expectation = Expectation(dict(exposes or {}))
     unexpected = expectation.unexpected(typed)
     base: JSON = {
