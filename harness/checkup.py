@@ -104,8 +104,8 @@ def _leftovers() -> Item:
     return Item("left behind", not dead, found, "nats-harness clean", needed=False)
 
 
-def clean(reports: Path, *, runs: bool, keep: int, built: bool = False) -> dict[str, int]:
-    """Undoes what dead runs left; how many of each.
+def clean(reports: Path, *, runs: bool, keep: int, built: bool = False) -> tuple[dict[str, int], list[str]]:
+    """Undoes what dead runs left; how many of each, and what would not go, with the reason.
 
     With `runs` it removes all but the newest `keep` runs, with `built` the images that were built here and that no
     container uses. Raises Missing for these where no engine answers.
@@ -120,14 +120,15 @@ def clean(reports: Path, *, runs: bool, keep: int, built: bool = False) -> dict[
         latest = reports / "latest"
         if latest.is_symlink() and not latest.exists():
             latest.unlink()
-    return {
-        "dead runs undone": len(done),
+    counts = {
+        "dead runs undone": sum(not one.left for one in done),
         "processes ended": sum(len(one.ended) for one in done),
         "locks, folders, containers and networks removed": sum(len(one.removed) for one in done),
         "things that would not go": sum(len(one.left) for one in done),
         "old runs removed": removed,
         "images removed": _remove_images() if built else 0,
     }
+    return counts, [f"{one.journal}: {what}" for one in done for what in one.left]
 
 
 def _remove_images() -> int:

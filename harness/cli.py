@@ -63,7 +63,9 @@ def _chosen(function: Callable[P, int]) -> Callable[P, int]:
             click.option("--hardening", help="One state for this run: all, none, a,b or all,-x."),
             click.option("-k", "keyword", help="Only scenarios that match, as pytest's -k."),
             click.option("--runtime", type=click.Choice(RUNTIMES), default=PROCESSES, help="Where the system runs."),
-            click.option("--scenarios", type=click.Path(path_type=Path), help="A folder or file of scenarios."),
+            click.option(
+                "--scenarios", type=click.Path(exists=True, path_type=Path), help="A folder or file of scenarios."
+            ),
         )
     ):
         function = option(function)
@@ -186,9 +188,12 @@ def clean(runs: bool, keep: int, images: bool, as_json: bool) -> int:
     """End what dead runs left behind: processes, containers, locks, folders. What a living run owns stays."""
     from harness import checkup
 
-    done = checkup.clean(REPORTS, runs=runs, keep=keep, built=images)
-    click.echo(json.dumps(done, indent=1) if as_json else "\n".join(f"{count} {what}" for what, count in done.items()))
-    return 0
+    done, left = checkup.clean(REPORTS, runs=runs, keep=keep, built=images)
+    if as_json:
+        click.echo(json.dumps({**done, "left": left}, indent=1))
+    else:
+        click.echo("\n".join([*(f"{count} {what}" for what, count in done.items()), *(f"left: {one}" for one in left)]))
+    return 2 if left else 0
 
 
 @main.command()

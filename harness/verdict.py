@@ -97,23 +97,23 @@ class Expectation:
         if all(finding.only_measured for finding in findings):
             return [(Verdict.INCONCLUSIVE, "nothing was judged")]
         if not self.exposed:
+            alike: dict[tuple[Verdict, str], list[str]] = {}
+            for found in findings:
+                if found.verdict is not Verdict.HOLDS:
+                    alike.setdefault((found.verdict, found.reason), []).append(found.clause)
             return [
-                (f.verdict, f"{f.clause} {f.verdict}: {f.reason}") for f in findings if f.verdict is not Verdict.HOLDS
+                (verdict, f"{', '.join(clauses)} {verdict}: {reason}") for (verdict, reason), clauses in alike.items()
             ]
         by_clause = {finding.clause: finding for finding in findings}
         faults: list[tuple[Verdict, str]] = []
         for weakness, clause in self.exposed.items():
-            found = by_clause.get(clause)
-            if found is None:
-                faults.append((Verdict.INCONCLUSIVE, f"{weakness} was to show as {clause} violated; it was not judged"))
-            elif found.verdict is Verdict.INCONCLUSIVE:
-                faults.append(
-                    (Verdict.INCONCLUSIVE, f"{weakness} was to show as {clause} violated; inconclusive: {found.reason}")
-                )
-            elif found.verdict is Verdict.HOLDS:
-                faults.append(
-                    (Verdict.VIOLATED, f"{weakness} was to show as {clause} violated; it holds: {found.reason}")
-                )
+            wanted, shown = f"{weakness} was to show as {clause} violated", by_clause.get(clause)
+            if shown is None:
+                faults.append((Verdict.INCONCLUSIVE, f"{wanted}; it was not judged"))
+            elif shown.verdict is Verdict.INCONCLUSIVE:
+                faults.append((Verdict.INCONCLUSIVE, f"{wanted}; inconclusive: {shown.reason}"))
+            elif shown.verdict is Verdict.HOLDS:
+                faults.append((Verdict.VIOLATED, f"{wanted}; it holds: {shown.reason}"))
         return faults
 
 

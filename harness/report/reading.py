@@ -78,12 +78,17 @@ def unjudged_weaknesses(scenario: Scenario) -> dict[str, str]:
 
 def reasons_besides(scenario: Scenario) -> list[str]:
     """The scenario's reasons without those that only say again what a finding says."""
-    said = tuple(f"{f['clause']} {f['verdict']}: {f['reason'][:200]}" for f in scenario["findings"])
-    reasons = [reason for reason in scenario["reasons"] if not reason.startswith(said)]
+    said = {f["clause"]: f"{f['verdict']}: {f['reason'][:200]}" for f in scenario["findings"]}
+    reasons = [reason for reason in scenario["reasons"] if said.get(_first_clause(reason), reason + "?") not in reason]
     for weakness, clause in unjudged_weaknesses(scenario).items():
         if not any(weakness in reason and clause in reason for reason in reasons):
             reasons.append(f"{weakness} was to show as {clause} violated; it was not judged")
     return reasons
+
+
+def _first_clause(reason: str) -> str:
+    """A finding's reason begins with its clause, or with all that share it: `no_loss, effects inconclusive: ...`."""
+    return reason.partition(" ")[0].rstrip(",")
 
 
 def to_look_at(run: Run) -> list[Scenario]:

@@ -77,6 +77,7 @@ class Scenario(TypedDict):
     reproduced: dict[str, bool]
     exposes: dict[str, str]
     not_judged: dict[str, str]
+    ended: list[str]
     troubles: list[Trouble]
 
 

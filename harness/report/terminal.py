@@ -151,6 +151,7 @@ def _summary(run: Run, look: Look, report: str) -> Iterator[str]:
         yield from _look_at(scenario, look)
     yield from _weaknesses(run, look)
     yield from _listed("not judged, for want of a line in the system file", list(_not_judged(run)), look)
+    yield from _listed("ended by themselves", list(_ended_meanwhile(run)), look)
     yield from _listed("skipped", [f"{skip['id']}: {skip['reason']}" for skip in run["skipped"]], look)
     yield from _listed("planned, but without a verdict", run["missing"], look, "doubt")
     yield ""
@@ -199,6 +200,7 @@ def _look_at(scenario: Scenario, look: Look) -> Iterator[str]:
     for reason, clauses in undecided.items():
         yield f"  {look.paint(', '.join(clauses), 'doubt')} inconclusive: {reason or 'no reason was recorded'}"
     yield from (f"  {reason}" for reason in reading.reasons_besides(scenario))
+    yield from (f"  {end}" for end in _ended(scenario))
     for trouble in scenario["troubles"]:
         yield f"  trouble: {trouble['name']}{': ' if trouble['detail'] else ''}{trouble['detail']}"
     yield f"  run it again: {look.paint(scenario['repro'], 'bold')}"
@@ -232,6 +234,20 @@ def _weaknesses(run: Run, look: Look) -> Iterator[str]:
                 if where["verdict"] != where["wanted"]:
                     came = f"{where['clause']} was to be {where['wanted']}, came out as {where['verdict']}"
                     yield f"    {where['scenario']}[{where['state']}]: {came}"
+
+
+def _ended(scenario: Scenario) -> Iterator[str]:
+    ends = scenario["ended"]
+    yield from ends[:_IDS]
+    if len(ends) > _IDS:
+        yield f"and {len(ends) - _IDS:,} more ends of nodes by themselves"
+
+
+def _ended_meanwhile(run: Run) -> Iterator[str]:
+    """Of scenarios that came out as expected: the others tell it themselves."""
+    for scenario in run["scenarios"]:
+        if scenario["as_expected"]:
+            yield from (f"{scenario['id']}: {end}" for end in _ended(scenario))
 
 
 def _not_judged(run: Run) -> Iterator[str]:

@@ -56,6 +56,7 @@ def _verdict(history: History) -> JSON:
         "reproduced": expectation.reproduced(findings),
         "exposes": dict(meta["exposes"]),
         "not_judged": dict(not_judged),
+        "ended": _ended(history, start),
         "troubles": [{"name": t["name"], "detail": str(t.get("detail", ""))} for t in history.troubles()],
         "versions": dict(meta["versions"]),
     }
@@ -98,6 +99,16 @@ def _fault(span: FaultSpan, start: int) -> JSON:
         "bit": span.bit,
         "evidence": dict(span.evidence),
     }
+
+
+def _ended(history: History, start: int) -> list[str]:
+    """The nodes that ended though nobody asked them to, in words."""
+    return [
+        f"{line['node']} ended by itself at {(line['t_ns'] - start) / NS:+.1f} s, with "
+        + (f"code {line['code']}" if "code" in line else f"signal {line['signal']}")
+        for line in history.lines("node")
+        if line["event"] == "exited" and not line["expected"]
+    ]
 
 
 def _finding(finding: Finding) -> JSON:

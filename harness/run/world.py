@@ -204,7 +204,7 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         secrets=[*secrets(system, os.environ), *kept.values()],
     )
     await load.configure(config)
-    runtime.settle()
+    await runtime.settle()
     tasks.watch(*effects, Noise(recorder, lambda: _groups(runtime, load, probe)))
     entry = next((system.replicas(name)[0] for name in [system.entry()] if name), LOAD)
     clients = [key for key in runtime.links if key[1] == runtime.broker.name]

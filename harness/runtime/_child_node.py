@@ -39,13 +39,24 @@ class ChildHost:
         return await _ready.listens((self.address, port))
 
     async def start(
-        self, recipe: Recipe, version: str | None, *, on_line: OnLine, on_exit: Callable[[Exit], None]
+        self,
+        recipe: Recipe,
+        version: str | None,
+        *,
+        on_line: OnLine,
+        on_death: Callable[[], None],
+        on_exit: Callable[[Exit], None],
     ) -> NodeChild:
         """See NodeHost."""
         for path, text in recipe.files.items():
             target = self.dir / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
+
+        def end(found: Exit) -> None:
+            on_exit(found)
+            on_death()
+
         return NodeChild(
             self._name,
             await recipe.argv(version),
@@ -53,7 +64,7 @@ class ChildHost:
             cwd=recipe.cwd,
             journal=self._journal,
             on_line=on_line,
-            on_exit=on_exit,
+            on_exit=end,
         )
 
 

@@ -10,7 +10,6 @@ import asyncio
 import io
 import os
 import signal
-import socket
 import tarfile
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,11 +21,12 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, HistoryError, Missing
 from harness.runtime import _cgroup, _proc
-from harness.runtime._child import LINES_KEPT, LONGEST_LINE, Exit
+from harness.runtime._child import LINES_KEPT, Exit
 from harness.runtime._engine import JOURNAL_LABEL, Engine
 from harness.runtime._hosting import OnLine
 from harness.runtime._http import LOOPBACK
 from harness.runtime._node import Recipe
+from harness.runtime._output import Output, attached
 from harness.runtime.contract import Address
 from harness.runtime.journal import Journal
 
@@ -43,7 +43,6 @@ STOP_WITHIN_S = 2.0
 LOOK_EVERY_S = 0.0005
 WEIGHT, STEP = 1024, 1.25
 """A group's weight at nice 0, and how much less each step of nice is (sched(7), and the kernel's own table)."""
-_HEADER_BYTES = 8  # of each piece of an attachment's output: stream, three zeros, length (Engine API)
 
 
 @dataclass(frozen=True)
@@ -92,14 +91,20 @@ class ContainerHost:
         return await self._listens((self.address, port))
 
     async def start(
-        self, recipe: Recipe, version: str | None, *, on_line: OnLine, on_exit: Callable[[Exit], None]
+        self,
+        recipe: Recipe,
+        version: str | None,
+        *,
+        on_line: OnLine,
+        on_death: Callable[[], None],
+        on_exit: Callable[[Exit], None],
     ) -> ContainerLife:
         """See NodeHost."""
         container = await self.make(recipe, version)
         if recipe.files:
             files = _archive(recipe.files)
             await self._engine.do(lambda: container.put_archive("/", files), where=self._node)
-        return await ContainerLife.begin(self._node, container, self._engine, on_line, on_exit)
+        return await ContainerLife.begin(self._node, container, self._engine, on_line, on_death, on_exit)
 
     async def run(self, command: list[str], env: Mapping[str, str], cwd: str | None) -> int:
         """Runs a command in it; its exit code."""
@@ -152,25 +157,37 @@ class ContainerLife:
     """NodeProcess in a container: from one start to the end that follows."""
 
     def __init__(
-        self, name: str, container: Container, engine: Engine, on_line: OnLine, on_exit: Callable[[Exit], None]
+        self,
+        name: str,
+        container: Container,
+        engine: Engine,
+        on_line: OnLine,
+        on_death: Callable[[], None],
+        on_exit: Callable[[Exit], None],
     ) -> None:
         self.name, self._container, self._engine = name, container, engine
-        self._on_line, self._on_exit = on_line, on_exit
+        self._on_line, self._on_death, self._on_exit = on_line, on_death, on_exit
         self._loop = asyncio.get_running_loop()
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self.ended: asyncio.Future[Exit] = self._loop.create_future()
-        self._output = _Output(self._hear)
+        self._output = Output(self._hear)
         self._ending: asyncio.Task[None] | None = None
         self._giving_way: asyncio.Task[None] | None = None
         self._first, self._pidfd, self._died_ns = 0, -1, 0
 
     @classmethod
     async def begin(
-        cls, name: str, container: Container, engine: Engine, on_line: OnLine, on_exit: Callable[[Exit], None]
+        cls,
+        name: str,
+        container: Container,
+        engine: Engine,
+        on_line: OnLine,
+        on_death: Callable[[], None],
+        on_exit: Callable[[Exit], None],
     ) -> ContainerLife:
         """Starts the container. Raises StartError where the engine cannot run it."""
-        self = cls(name, container, engine, on_line, on_exit)
-        self._output.follow(await engine.do(lambda: _attached(engine, container), where=name))
+        self = cls(name, container, engine, on_line, on_death, on_exit)
+        self._output.follow(await engine.do(lambda: attached(engine, container), where=name))
         try:
             self._first = await engine.do(lambda: _started(engine, container), where=name)
             self._watch()
@@ -264,6 +281,7 @@ class ContainerLife:
 
     def _see_end(self) -> None:
         self._died_ns = monotonic_ns()
+        self._on_death()
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
@@ -293,67 +311,6 @@ class ContainerLife:
         # A history that is full says so itself; a container must be read all the same, lest it block.
         with suppress(HistoryError):
             self._on_line(t_ns, text)
-
-
-class _Output:
-    """What a container prints, as lines, out of an attachment to it: two streams in pieces, each with a header."""
-
-    def __init__(self, on_line: OnLine) -> None:
-        self.ended = asyncio.Event()
-        self._on_line = on_line
-        self._socket: socket.socket | None = None
-        self._pieces = b""
-        self._rest = {1: b"", 2: b""}
-
-    def follow(self, attached: socket.socket) -> None:
-        """Reads from now on."""
-        attached.setblocking(False)
-        self._socket = attached
-        asyncio.get_running_loop().add_reader(attached.fileno(), self._read)
-
-    def close(self) -> None:
-        """Reads no more."""
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
-        self.ended.set()
-
-    def _read(self) -> None:
-        assert self._socket is not None
-        try:
-            data = self._socket.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        t_ns = monotonic_ns()
-        self._pieces += data
-        while len(self._pieces) >= _HEADER_BYTES:
-            length = int.from_bytes(self._pieces[4:_HEADER_BYTES], "big")
-            if len(self._pieces) < _HEADER_BYTES + length:
-                break
-            self._take(t_ns, self._pieces[0], self._pieces[_HEADER_BYTES : _HEADER_BYTES + length])
-            self._pieces = self._pieces[_HEADER_BYTES + length :]
-        if not data:
-            for stream in self._rest:
-                self._take(t_ns, stream, b"\n" if self._rest[stream] else b"")
-            self.close()
-
-    def _take(self, t_ns: int, stream: int, data: bytes) -> None:
-        *lines, self._rest[stream] = (self._rest.get(stream, b"") + data).split(b"\n")
-        if len(self._rest[stream]) > LONGEST_LINE:
-            lines.append(self._rest[stream])
-            self._rest[stream] = b""
-        for line in lines:
-            self._on_line(t_ns, line.decode(errors="replace").rstrip("\r"))
-
-
-def _attached(engine: Engine, container: Container) -> socket.socket:
-    """A connection that carries the container's output from now on; it is not started yet, so nothing is missed."""
-    opened = engine.api.attach_socket(container.id, params={"stdout": 1, "stderr": 1, "stream": 1})
-    inner: socket.socket = getattr(opened, "_sock", opened)
-    return socket.socket(fileno=inner.detach())  # ours alone: docker-py's keeper of it may go
 
 
 def _started(engine: Engine, container: Container) -> int:

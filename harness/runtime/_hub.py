@@ -152,7 +152,10 @@ async def serve(port: int, token: str) -> None:
             finally:
                 over.set()
         else:
-            beside.append(await _hand_over(writer, hello["for"]))
+            try:
+                beside.append(await _hand_over(writer, hello["for"]))
+            finally:
+                writer.close()
 
     server = await asyncio.start_server(client, "0.0.0.0", port, limit=LONGEST_ORDER)
     async with server:
@@ -184,18 +187,19 @@ async def _hand_over(writer: asyncio.StreamWriter, wanted: Mapping[str, Any]) ->
     writer.transport.pause_reading()  # type: ignore[attr-defined]  # what comes now is the process' own
     fd = os.dup(writer.get_extra_info("socket").fileno())
     user, group = wanted["owner"]
-    process = await asyncio.create_subprocess_exec(
-        *command(sys.executable, wanted["module"], fd, wanted["folder"], wanted["arguments"]),
-        pass_fds=(fd,),
-        stdin=asyncio.subprocess.DEVNULL,
-        user=user,
-        group=group,
-        extra_groups=[],
-    )
-    os.close(fd)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command(sys.executable, wanted["module"], fd, wanted["folder"], wanted["arguments"]),
+            pass_fds=(fd,),
+            stdin=asyncio.subprocess.DEVNULL,
+            user=user,
+            group=group,
+            extra_groups=[],
+        )
+    finally:
+        os.close(fd)
     writer.write(json.dumps({"pid": process.pid}).encode() + b"\n")
     await writer.drain()
-    writer.close()
     return process
 
 

@@ -83,11 +83,12 @@ class Hub:
             return False
 
     async def _dial(self, what: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, JSON]:
-        """A connection for that, and the agent's first word. Raises OSError, also where there is none."""
+        """A connection for that, and the agent's first word. Raises OSError, also where none comes."""
         reader, writer = await asyncio.open_connection(*self._way, limit=LONGEST_ANSWER)
         try:
             writer.write(json.dumps({"token": self._token, "for": what}).encode() + b"\n")
-            word = await reader.readline()
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                word = await reader.readline()
             if not word:
                 raise ConnectionResetError("the agent does not answer")
             return reader, writer, json.loads(word)

@@ -35,7 +35,7 @@ def write(target: Path, packages: Sequence[Path]) -> None:
     if shell:
         binaries.append(Path(shell))
     with tarfile.open(target, mode="w") as archive:
-        for folder, mode in (("tmp", 0o1777), ("root", 0o700), ("etc", 0o755)):
+        for folder, mode in (("tmp", 0o1777), ("root", 0o755), ("etc", 0o755)):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             archive.addfile(entry)

@@ -112,9 +112,18 @@ class NodeHost(Protocol):
         """Whether it accepts there."""
 
     async def start(
-        self, recipe: Recipe, version: str | None, *, on_line: OnLine, on_exit: Callable[[Exit], None]
+        self,
+        recipe: Recipe,
+        version: str | None,
+        *,
+        on_line: OnLine,
+        on_death: Callable[[], None],
+        on_exit: Callable[[Exit], None],
     ) -> NodeProcess:
-        """Writes the recipe's files and starts it. Raises StartError where it cannot be run."""
+        """Writes the recipe's files and starts it. Raises StartError where it cannot be run.
+
+        `on_death` is called once it is seen dead, `on_exit` once it is known how; that can be a good deal later.
+        """
 
 
 class SystemNode:
@@ -138,7 +147,7 @@ class SystemNode:
         self.recipe: Recipe | None = None
         self.host, self._recorder = host, recorder
         self._process: NodeProcess | None = None
-        self._expected = False
+        self._expected, self._closing, self._dead = False, False, False
         self._refusing: asyncio.Task[None] | None = None
 
     @property
@@ -189,11 +198,12 @@ class SystemNode:
             raise StartError("it runs already", where=self.name, fix="kill or terminate it first")
         if self._process is not None:
             self._process.close()
-        self._expected = False
+        self._expected = self._dead = False
         self._process = await self.host.start(
             self._known_recipe,
             version,
             on_line=lambda t_ns, text: self._recorder.line("output", t_ns=t_ns, node=self.name, text=text),
+            on_death=self._died,
             on_exit=self._gone,
         )
         self._line("started", pid=self._process.pid)
@@ -234,11 +244,16 @@ class SystemNode:
             raise self._failed(f"was not ready in {within_s:g} s; last seen: {seen or 'nothing'}") from error
         self._line("ready", pid=process.pid)
 
+    async def check_up(self) -> None:
+        """Raises StartError where it failed meanwhile: with nothing to be ready by, that is seen only afterwards."""
+        if self._dead and (end := await self._running.wait()).code:
+            raise self._failed(f"died at start: {end}")
+
     async def kill(self) -> int:
         """See Node."""
         self._expected = True
         end = await self._running.kill()
-        await self.refuse()
+        await self.settle()
         return end.t_ns
 
     async def terminate(
@@ -257,7 +272,7 @@ class SystemNode:
         except TimeoutError:
             pass  # kill ends it, and what it left of its session
         end = await process.kill()
-        await self.refuse()
+        await self.settle()
         return end.t_ns, end.code
 
     async def pause(self) -> int:
@@ -283,22 +298,26 @@ class SystemNode:
         await together(link.refuse() for link in self.incoming if not link.refusing)
 
     async def settle(self) -> None:
-        """Waits until what an end of its own set off is done."""
+        """Waits until what its end set off is done."""
         if self._refusing is not None:
             await self._refusing
 
     def closing(self) -> None:
         """Its end is ours from now on, and no link needs to refuse."""
-        self._expected = True
+        self._expected = self._closing = True
         if self._refusing is not None:
             self._refusing.cancel()
+
+    def _died(self) -> None:
+        """Its links refuse at once: a proxy that dials a container which is gone waits, and answers no order."""
+        self._dead = True
+        if not self._closing:
+            # Nobody may be waiting for this end; the task is held here, and cancelled by `closing`.
+            self._refusing = asyncio.get_running_loop().create_task(self.refuse())
 
     def _gone(self, end: Exit) -> None:
         how = {"signal": -end.code} if end.code < 0 else {"code": end.code}
         self._line("exited", t_ns=end.t_ns, pid=self._running.pid, expected=self._expected, **how)
-        if not self._expected:
-            # Nobody waits for an end that nobody asked for; the task is held here, and cancelled by `closing`.
-            self._refusing = asyncio.get_running_loop().create_task(self.refuse())
 
     def _failed(self, what: str) -> StartError:
         lines = "\n    ".join(self.last_lines())

@@ -10,6 +10,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -114,7 +115,8 @@ class SystemRuntime(ABC):
                 to_ns = time.monotonic_ns()
             self._recorder.line("phase", t_ns=to_ns, name="start", from_ns=from_ns, to_ns=to_ns)
         except BaseException:
-            await self.close()
+            with suppress(asyncio.CancelledError):  # who is ended by what we end here does not hide why
+                await to_its_end(self.close())
             raise
 
     async def close(self) -> None:
@@ -153,8 +155,13 @@ class SystemRuntime(ABC):
         child.give_way(STARTING)
         return child
 
-    def settle(self) -> None:
-        """The harness' own processes are up, and give way to nobody any more."""
+    async def settle(self) -> None:
+        """All is up, the harness' own processes too, which give way to nobody any more. Raises StartError.
+
+        Unless the broker is absent: then a service may fail, and that is for the scenario to judge.
+        """
+        if BROKER not in self._without:
+            await together(node.check_up() for node in self.nodes.values())
         for child in self._children:
             child.give_way(0)
 

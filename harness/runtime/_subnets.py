@@ -20,6 +20,7 @@ VARIABLE = "NATS_HARNESS_SUBNETS"
 RANGE = "10.213.0.0/16"
 PREFIX = 28
 """14 addresses: the machine's own, the hub's, the node's."""
+WIDEST = 12
 _ROUTE_UP = 1
 
 
@@ -28,6 +29,8 @@ def candidates(taken: Iterable[IPv4Network]) -> Iterator[IPv4Network]:
     text = os.environ.get(VARIABLE) or RANGE
     try:
         whole = IPv4Network(text)
+        if whole.prefixlen < WIDEST:
+            raise ValueError(f"wider than /{WIDEST}")
         subnets = list(whole.subnets(new_prefix=PREFIX))
     except ValueError as error:
         raise UsageError(f"{text!r} is no range of subnets: {error}", where=VARIABLE, fix=f"such as {RANGE}") from error

@@ -10,12 +10,17 @@ T = TypeVar("T")
 
 
 async def together(tasks: Iterable[Coroutine[object, object, T]]) -> list[T]:
-    """All results, in order. A failure cancels the others, waits for them, and is raised itself, not in a group."""
+    """All results, in order. A failure cancels the others, waits for them, and is raised itself, not in a group.
+
+    Of several it is that of the first in the order given, which may have brought down those after it.
+    """
+    running: list[asyncio.Task[T]] = []
     try:
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(task) for task in tasks]
+            running += [group.create_task(task) for task in tasks]
     except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+        failures = [task.exception() for task in running if task.done() and not task.cancelled()]
+        raise next(filter(None, failures), failed.exceptions[0]) from None
     return [task.result() for task in running]
 
 

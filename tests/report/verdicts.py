@@ -128,6 +128,7 @@ def scenario(
         "reproduced": expectation.reproduced(typed),
         "exposes": dict(exposes or {}),
         "not_judged": {},
+        "ended": [],
         "troubles": [],
     }
     return base | given
@@ -317,7 +318,7 @@ def hostile() -> JSON:
     fault = KILL | {"kind": evil, "target": evil, "how": evil, "evidence": {evil: 1.5}}
     only = scenario(
         evil, findings=[bad], faults=[fault], not_judged={evil: evil}, repro=evil, cost={evil: 1.0, "a.b": 2.0},
-        troubles=[{"name": "bypass", "detail": evil}],
+        ended=[evil], troubles=[{"name": "bypass", "detail": evil}],
     )  # fmt: skip
     return run(
         [only], system=evil, versions={evil: evil}, skipped=[{"id": evil, "reason": evil}], missing=[evil],

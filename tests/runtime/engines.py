@@ -10,5 +10,7 @@ def labelled(engine: Engine) -> set[str]:
     client, by_label = engine.tools.client, {"label": JOURNAL_LABEL}
     networks = [network.attrs["Labels"] for network in client.networks.list(filters=by_label)]
     volumes = [volume.attrs["Labels"] for volume in client.volumes.list(filters=by_label)]
-    containers = [container.labels for container in client.containers.list(all=True, filters=by_label, ignore_removed=True)]
+    containers = [
+        container.labels for container in client.containers.list(all=True, filters=by_label, ignore_removed=True)
+    ]
     return {labels[JOURNAL_LABEL] for labels in [*networks, *volumes, *containers]}
