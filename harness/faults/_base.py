@@ -17,7 +17,8 @@ from time import monotonic_ns
 from typing import ClassVar, Protocol
 
 import harness.faults
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError, suggestion
+from harness.faults import _asked
 from harness.faults._counting import counted
 from harness.history.reader import FaultSpan, History
 from harness.history.recorder import Recorder
@@ -151,7 +152,11 @@ class Fault(ABC):
         return ""
 
     def check(self) -> None:
-        """Raises HarnessError where its target cannot be hit as things are; called before anything is made."""
+        """Raises UsageError for parameters that cannot be, HarnessError where its target cannot be hit as things are.
+
+        Called before anything is made.
+        """
+        _asked.check(self)
         for key in self.links:
             self.link(*key)
 
@@ -172,13 +177,16 @@ class Fault(ABC):
         return True
 
     def link(self, source: str, target: str) -> Link:
-        """The link between two nodes; an error that says why there is none."""
-        found = self.stage.runtime.links.get((source, target))
+        """The link between two nodes; UsageError that says why there is none, and which there are."""
+        links = self.stage.runtime.links
+        found = links.get((source, target))
         if found is None:
-            service, _, provider = source.rpartition("-")[0] or source, "", target.rpartition("-")[0] or target
-            raise HarnessError(
+            service, provider = source.rpartition("-")[0] or source, target.rpartition("-")[0] or target
+            near = suggestion(f"{source} - {target}", [" - ".join(key) for key in links])
+            raise UsageError(
                 f"there is no link from {source} to {target}",
-                fix=f"nothing in {service}'s command, env or files names {{{provider}.url}}",
+                where=self.kind,
+                fix=f"{near}; nothing in {service}'s command, env or files names {{{provider}.url}}",
             )
         return found
 

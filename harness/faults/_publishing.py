@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic_ns
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.faults._base import Fault, LinkKey, OwnWay, now_ns
 from harness.history.reader import FaultSpan, History
 from harness.history.recorder import Recorder
@@ -42,9 +42,10 @@ class Publishing(Fault):
         return self.stage.own
 
     def check(self) -> None:
-        """Raises HarnessError where neither the scenario nor the system file names a subject."""
+        """Raises UsageError where neither the scenario nor the system file names a subject."""
+        super().check()
         if not self.target or "*" in self.target or ">" in self.target:
-            raise HarnessError(
+            raise UsageError(
                 f"{self.kind} has no subject to publish to",
                 fix=f'name one, run.faults.{self.kind}(subject="orders.new"), or add a tap with step = "published"',
             )

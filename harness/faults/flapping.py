@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError
 from harness.faults._cut import LinkFault, within
 from harness.faults._evidence import SETTLE_NS, cuts, window
 from harness.history import probes
@@ -34,12 +34,10 @@ class Flapping(LinkFault):
         return f"{self.cut} {self.down_s:g} s, whole {self.up_s:g} s"
 
     def check(self) -> None:
-        """Raises UsageError for cuts too short to be seen, or another kind of them."""
+        """Raises UsageError for cuts too short to be seen."""
         super().check()
         within(self.kind, "down_s", self.down_s, 0.1, 3600)
         within(self.kind, "up_s", self.up_s, 0.1, 3600)
-        if self.cut not in ("frozen", "refused"):
-            raise UsageError(f"cut is {self.cut!r}", where=self.kind, fix="'frozen' or 'refused'")
 
     async def inject(self) -> int:
         """The moment of the first cut."""

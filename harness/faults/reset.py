@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from harness.errors import UsageError
 from harness.faults._base import now_ns
 from harness.faults._cut import LinkFault
 from harness.faults._evidence import connections_closed, fresh, window
@@ -34,12 +33,6 @@ class Reset(LinkFault):
     def how(self) -> str:
         """What becomes of new connections."""
         return f"new connections {self.new}"
-
-    def check(self) -> None:
-        """Raises UsageError for another `new`."""
-        super().check()
-        if self.new not in ("accepted", "reset"):
-            raise UsageError(f"new is {self.new!r}", where=self.kind, fix="'accepted' or 'reset'")
 
     async def inject(self) -> int:
         """The moment at which the proxy had closed every connection."""

@@ -40,12 +40,12 @@ class Faults:
         made = registry[kind]
 
         @asynccontextmanager
-        async def fault(*target: object, **asked: object) -> AsyncIterator[None]:
-            from harness.faults import applied
+        async def fault(*targets: object, **parameters: object) -> AsyncIterator[None]:
+            from harness.faults import applied, asked
 
             world = self._world()
             self._count += 1
-            async with applied(made(world.stage, *target, **asked), self._count):
+            async with applied(asked(kind, made, world.stage, targets, parameters), self._count):
                 yield
 
         return fault
