@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from harness.errors import UsageError
 from harness.faults._base import Fault, LinkKey, now_ns
+from harness.faults._cut import within
 from harness.faults._evidence import SHARE_SEEN
 from harness.faults._publishing import FIRST_WRITER
 from harness.history.reader import FaultSpan, History
 
 NS = 1_000_000_000
+LEAST_TIMES = 1.5
+"""Less than this is hard to tell from a usual load."""
+LEAST_MORE = 10
+"""So many operations more than usual at least: fewer may be chance."""
 
 
 @dataclass
@@ -42,10 +46,10 @@ class Burst(Fault):
         return f"{self.times:g} times the rate for {self.seconds:g} s"
 
     def check(self) -> None:
-        """Raises UsageError for a burst of nothing."""
+        """Raises UsageError for a burst that could not be told from the usual load."""
         super().check()
-        if not (self.times > 1 and self.seconds > 0):
-            raise UsageError(f"{self.how} is no burst", where=self.kind, fix="burst(times=5, seconds=2), say")
+        within(self.kind, "times", self.times, LEAST_TIMES, 1000)
+        within(self.kind, "seconds", self.seconds, 0.1, 3600)
 
     async def inject(self) -> int:
         """The moment at which the load began it."""
@@ -60,12 +64,17 @@ class Burst(Fault):
         return now_ns()
 
     def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
-        """Operations that the load began a second, meanwhile and before."""
-        begun = [one.start_ns for one in history.operations() if one.id.writer < FIRST_WRITER]
+        """Operations a second, meanwhile and before: they grew by what was asked, or nearly.
+
+        What was due before the burst and came late is no part of it.
+        """
+        due = [(one.intended_ns, one.start_ns) for one in history.operations() if one.id.writer < FIRST_WRITER]
+        loads = [line["t_ns"] for line in history.lines("load") if line["event"] == "started"]
         start = span.effective_ns or span.asked_ns
         end = start + int(self.seconds * NS)
-        first = min(begun, default=start)
-        before = sum(t_ns < span.asked_ns for t_ns in begun) * NS / max(span.asked_ns - first, 1)
-        under = sum(start <= t_ns < end for t_ns in begun) / self.seconds
-        bit = under >= SHARE_SEEN * self.times * before > 0
+        first = max((t_ns for t_ns in loads if t_ns <= span.asked_ns), default=span.asked_ns)
+        before = sum(first <= due_ns < span.asked_ns for due_ns, _ in due) * NS / max(span.asked_ns - first, 1)
+        under = sum(start <= due_ns and begun_ns < end for due_ns, begun_ns in due) / self.seconds
+        more = under - before
+        bit = before > 0 and more >= SHARE_SEEN * (self.times - 1) * before and more * self.seconds >= LEAST_MORE
         return {"before_per_s": round(before, 1), "under_per_s": round(under, 1), "bit": bit}

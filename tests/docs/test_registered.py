@@ -18,6 +18,7 @@ from harness.faults._down import READY_WITHIN_S
 from harness.faults._evidence import LEAST_FRESH, LEAST_RECORDS, SHARE_SEEN
 from harness.faults._reopen import WORKERS_LATER_S
 from harness.faults.bandwidth import MOST_SEEN
+from harness.faults.burst import LEAST_MORE, LEAST_TIMES
 from harness.faults.flapping import LEAST_CUTS
 from harness.faults.latency import JITTER_SEEN
 from harness.faults.packet_loss import LEAST_DROPPED
@@ -180,6 +181,8 @@ NUMBERS = {
         f"more than {MOST_SEEN:g} times the rate",
         f"at least {LEAST_FRESH}, nearly all refused",
         f"at least {LEAST_DROPPED} packets dropped",
+        f"at least {LEAST_MORE} more than usual",
+        f"`times` is at least {LEAST_TIMES:g}",
         f"at least {LEAST_CUTS} cuts",
         f"counted every {COUNTED_EVERY_S * 1000:g} ms",
         f"a deadline of {DEADLINE_S:g} s",
