@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.faults._cut import OneWayFault, within
+from harness.faults._cut import WAYS, OneWayFault, within
 from harness.faults._evidence import crossed, silenced
 from harness.history.reader import FaultSpan, History
 
@@ -19,7 +19,7 @@ SHARE_DROPPED = (0.5, 1.5)
 class PacketLoss(OneWayFault):
     """An nftables rule in the hook `input`, between the source and the link's proxy. Needs root and nft.
 
-    Loss of one way stalls both within some 30 ms, since acknowledgements are lost too.
+    Loss of one way stalls the other too, but later: it goes on until TCP's window is full of what nobody acknowledged.
     """
 
     kind: ClassVar[str] = "packet_loss"
@@ -41,7 +41,7 @@ class PacketLoss(OneWayFault):
         return await self.link(*self.key).lose(self.share, self.way)
 
     def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
-        """The rule's own counters; and the probe, of whose records none arrived if all packets were to be lost."""
+        """The rule's own counters; and the probe, of whose records none arrived that way if all were to be lost."""
         lost = [
             line
             for line in history.lines("link")
@@ -54,5 +54,5 @@ class PacketLoss(OneWayFault):
         bit = dropped >= LEAST_DROPPED and least <= dropped <= most
         counts = crossed(history, span, self.key)
         if self.share >= 1:
-            bit &= silenced(counts)
+            bit &= silenced(counts, WAYS[self.way] if self.to_broker else ("round",))
         return {**counts, "seen": seen, "dropped": dropped, "bit": bit}

@@ -7,11 +7,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from harness.errors import UsageError
 from harness.run import Run
 from harness.run.setting import Setting
+from harness.runtime import _nft
 from harness.system.loader import load_system
 
 Scenario = Callable[[Run], Awaitable[None]]
+
+
+def can_lose() -> bool:
+    """Whether this machine can lose packets."""
+    try:
+        _nft.check()
+    except UsageError:
+        return False
+    return True
 
 
 def judged(

@@ -16,12 +16,13 @@ from harness.faults import REGISTRY, load_all
 from harness.history.reader import FaultSpan, History
 from harness.run import Run
 
-from .lab import judged
+from .lab import can_lose, judged
 
 load_all()
 Asked = tuple[str, dict[str, Any]]
 LASTS_S = 1.0
 ONE_WAY = ("to", "from")  # what both ways do is shown by test_no_op
+LOSSES: list[Asked] = [("packet_loss", {"way": way}) for way in ONE_WAY if can_lose()]
 CUTS: list[Asked] = [(kind, {"way": way}) for kind in ("silent", "frozen") for way in ("both", *ONE_WAY)]
 TOLD: list[Asked] = [("refused", {}), ("reset", {}), ("reset", {"new": "reset"})]
 OF_BROKER: list[Asked] = [
@@ -33,6 +34,7 @@ OF_BROKER: list[Asked] = [
     *[("data_limit", {"limit_bytes": 10_000, "way": way}) for way in ONE_WAY],
     ("slow_close", {"delay_ms": 200}),
     ("flapping", {"down_s": 0.15, "up_s": 0.15, "cut": "refused"}),
+    *LOSSES,
 ]
 OF_SERVICE: list[Asked] = [
     *CUTS,
@@ -43,6 +45,7 @@ OF_SERVICE: list[Asked] = [
     ("data_limit", {"limit_bytes": 5_000}),
     ("slow_close", {"delay_ms": 200}),
     ("flapping", {"down_s": 0.2, "up_s": 0.2}),
+    *LOSSES,
 ]
 
 
