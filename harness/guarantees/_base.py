@@ -7,11 +7,13 @@ what it rests on; a trouble makes exactly the findings inconclusive that rest on
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from harness.errors import UnknownName, UsageError
 from harness.guarantees._sets import Named
 from harness.history.reader import NEVER_NS, FaultSpan, History
 from harness.history.rows import Operation, OpId, marker
@@ -45,7 +47,10 @@ class Clause:
 
 @dataclass(frozen=True)
 class Guarantee(ABC):
-    """A promise. `name` is its word in files and reports, `needs` the sources that the system file must offer."""
+    """A promise. `name` is its word in files and reports, `needs` the sources that the system file must offer.
+
+    Its fields are its bounds. Raises UsageError for one that is unknown, or that could mean nothing.
+    """
 
     name: ClassVar[str]
     clauses: ClassVar[tuple[Clause, ...]]
@@ -54,6 +59,22 @@ class Guarantee(ABC):
     def __init_subclass__(cls) -> None:
         REGISTRY[cls.name] = cls
 
+    def __new__(cls, *bounds: object, **named: object) -> Self:
+        """Tells of a bound that the promise does not have, before its `__init__` would by a TypeError."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in named:
+            if name not in known:
+                raise UnknownName(name, known, kind=f"bound of {cls.name}")
+        if len(bounds) > len(known):
+            raise UsageError(f"{len(bounds)} bounds are too many", where=cls.name, fix=f"it has {len(known)}")
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        """Checks each bound by what its name ends in."""
+        for name, bound in self.bounds().items():
+            if bound is not None and (instead := _instead(name, bound)):
+                raise UsageError(f"{name} is {bound!r:.60}", where=self.name, fix=instead)
+
     @abstractmethod
     def judge(self, history: History) -> Sequence[Finding]:
         """The findings, one a clause that applies; taints are not its business."""
@@ -61,6 +82,17 @@ class Guarantee(ABC):
     def bounds(self) -> dict[str, float | None]:
         """Its parameters, for the history's `expect` line."""
         return dataclasses.asdict(self)
+
+
+def _instead(name: str, bound: object) -> str:
+    """What a bound of that name must be, where it is something else; empty where it is right."""
+    is_number = isinstance(bound, (int, float)) and not isinstance(bound, bool) and math.isfinite(bound)
+    number = float(bound) if is_number else math.nan  # type: ignore[arg-type]
+    if name == "failed":
+        return "" if 0 <= number <= 1 else "a share, from 0 to 1"
+    if name.endswith(("_s", "_ms")):
+        return "" if number > 0 else "a time above 0"
+    return "" if number >= 0 else "a number, 0 or more"
 
 
 def clause_names() -> frozenset[str]:
