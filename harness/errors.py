@@ -31,7 +31,12 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """The caller asked for something that cannot be done; the process exits with 64."""
+    """The caller asked for something that cannot be done.
+
+    The process exits with 64 where that is found before anything runs. A mistake that a scenario makes while it runs,
+    beside others, is a harness error of that scenario, which says at which line; it could not be judged, and the exit
+    is 2.
+    """
 
 
 class SystemFileError(UsageError):

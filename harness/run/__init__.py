@@ -63,20 +63,20 @@ class Run:
     async def drive(self, scenario: Callable[[], Awaitable[None]]) -> dict[str, Any]:
         """Opens the system, runs the scenario, closes everything, judges; the scenario's verdict.
 
-        What the scenario raises is recorded as a trouble and raised again once the verdict is written. A system that
-        could not be started gives an inconclusive verdict that says why.
+        What the scenario raises is recorded as a trouble, with its file and line, and raised again once the verdict is
+        written. A HarnessError is not raised again: the inconclusive verdict says what could not be done and why.
         """
-        from harness.run import judging, world
+        from harness.run import judging, raising, world
 
         raised: Exception | None = None
         async with world.recorded(self.setting) as recorder:
             try:
                 async with world.opened(self.setting, recorder) as self._world:
-                    await scenario()
+                    await raising.driven(scenario)
             except HarnessError as error:
-                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=_in_a_line(error))
+                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=raising.told(error))
             except Exception as error:
-                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=f"the scenario raised {error!r}")
+                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=raising.told(error))
                 raised = error
             finally:
                 self._world = None
@@ -108,11 +108,15 @@ class Run:
     def a_worker(self) -> Node:
         """One of the workers, drawn by the run's seed."""
         by_name = {node.name: node for node in self.workers}
+        if not by_name:
+            raise UsageError("the system has no worker", fix='mark the scenario @needs("worker"), or name another node')
         return by_name[self.setting.draw("a_worker", list(by_name))]
 
     def dependency_of(self, node: Node) -> Node:
         """The provider that a link leads to from this node, the broker left out; an error where it is not one."""
         world = self._opened()
+        if not hasattr(node, "name"):
+            raise UsageError(f"{node!r:.60} is no node", fix="dependency_of(run.a_worker), say")
         targets = sorted(target for source, target in world.runtime.links if source == node.name)
         providers = [name for name in targets if world.runtime.nodes[name].role != "broker"]
         if len(providers) != 1:
@@ -158,7 +162,14 @@ class Run:
 
     def expect(self, *promises: Guarantee) -> None:
         """What is judged besides no_loss, no_phantoms and effects, and with which bounds; each guarantee once."""
+        from harness.guarantees._base import REGISTRY, Guarantee
+
         for guarantee in promises:
+            if not isinstance(guarantee, Guarantee):
+                raise UsageError(
+                    f"expect takes guarantees, not {guarantee!r:.60}",
+                    fix=f"one of {', '.join(f'{name}()' for name in sorted(REGISTRY))}",
+                )
             if guarantee.name in self._expected:
                 raise UsageError(f"{guarantee.name} is expected already", fix="give all of its bounds at once")
             self._expected.add(guarantee.name)
@@ -171,8 +182,3 @@ class Run:
                 fix="use `run` inside the scenario, which must be an async test",
             )
         return self._world
-
-
-def _in_a_line(error: HarnessError) -> str:
-    """An error as a trouble's detail: its lines side by side."""
-    return " / ".join(line.strip() for line in str(error).splitlines())
