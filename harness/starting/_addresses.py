@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.starting._compose import Service
+from harness.starting._services import Service
 
 USUAL_PORTS = {"nats": 4222, "http": 80, "https": 443, "redis": 6379, "postgres": 5432, "postgresql": 5432,
                "mysql": 3306, "mongodb": 27017, "amqp": 5672}  # fmt: skip

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.starting._addresses import Mention, called_ports, paired_port, port_variable
-from harness.starting._compose import Compose, Port, Service
 from harness.starting._interpolation import looks_secret
 from harness.starting._roles import Roles
+from harness.starting._services import Compose, Port, Service
 from harness.system.placeholders import ADDRESS_FORMS, RESERVED, names
 
 _OWN_PORT = re.compile(r"((HTTP|LISTEN|SERVER|APP|WEB|API)_?)?PORT", re.IGNORECASE)

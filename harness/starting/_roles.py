@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import UsageError
 from harness.starting._addresses import Directory, Mention
-from harness.starting._compose import Compose, Service
+from harness.starting._services import Compose, Service
 
 CLIENT_PORT = 4222
 _IMAGE = re.compile(r"(?:.*/)?([^/:@]+)(?::([^/@]+))?(?:@.*)?")
