@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +39,7 @@ def begin(folder: Path, compose: Path | None, *, force: bool) -> Begun:
     """Writes the two files into `folder`; with `compose`, the system file is made from that.
 
     Paths of the compose file are taken from its folder, those of the system file from `folder`. Raises UsageError, and
-    writes nothing, where the compose file cannot be used, or a file is there and `force` is off. Where what was made of
-    it does not load, it is written, and the error names its lines.
+    writes nothing, where the compose file or what was made of it cannot be used, or a file is there and `force` is off.
     """
     texts = {name: (TEMPLATES / Path(name).name).read_text("utf-8") for name in (SYSTEM_FILE, SCENARIO)}
     guessed: list[tuple[str, str]] = []
@@ -49,11 +51,29 @@ def begin(folder: Path, compose: Path | None, *, force: bool) -> Begun:
     if there and not force:
         fix = "use --force to write over it, or another folder"
         raise UsageError(f"{' and '.join(there)} is there already", where=str(folder), fix=fix)
+    if compose is not None:
+        _check(texts[SYSTEM_FILE], folder, compose)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, "utf-8")
-    load_system(folder / SYSTEM_FILE)
     return Begun([Path(name) for name in texts], guessed, unknown, _next(compose is not None))
+
+
+def _check(text: str, folder: Path, compose: Path) -> None:
+    """Raises UsageError where a system file does not load, with the lines that are wrong; it is not left there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(".toml", "nats-harness-", folder)
+    os.close(handle)
+    path = Path(name)
+    try:
+        path.write_text(text, "utf-8")
+        load_system(path)
+    except UsageError as error:
+        told = re.sub(rf"{re.escape(name)}:(\d+)", lambda match: repr(text.splitlines()[int(match[1]) - 1]), str(error))
+        what = f"the system file made of it does not load: {told}"
+        raise UsageError(what, where=str(compose), fix="change the compose file in a copy, and name that") from None
+    finally:
+        path.unlink()
 
 
 def _next(from_compose: bool) -> list[str]:

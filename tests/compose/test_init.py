@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.errors import UsageError
+from harness.starting import init
+from harness.starting._system_file import Made
 from harness.starting.init import SCENARIO, SYSTEM_FILE, begin
 from harness.system.loader import load_system
 from tests.survival.harness_process import run
@@ -62,6 +64,16 @@ def test_an_error_of_the_compose_file_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         begin(tmp_path, FILES / "cluster.yml", force=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_load_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "compose.yml").write_text("services: {nats: {image: nats}, web: {image: web}}")
+    monkeypatch.setattr(init, "made_from", lambda *_: Made('[system]\nname = "UP"\n'))
+    with pytest.raises(
+        UsageError, match=r"compose\.yml: the system file made of it does not load: [^$]*'name = \"UP\"'"
+    ):
+        begin(tmp_path / "new", tmp_path / "compose.yml", force=False)
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
