@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.starting._services import Service
 
 USUAL_PORTS = {"nats": 4222, "http": 80, "https": 443, "redis": 6379, "postgres": 5432, "postgresql": 5432,
                "mysql": 3306, "mongodb": 27017, "amqp": 5672}  # fmt: skip
-_HOST_VARIABLE = re.compile(r"(.*?)_?(HOST|HOSTNAME|ADDR|ADDRESS|SERVER|SERVERS|ENDPOINT)", re.IGNORECASE)
+_HOST_VARIABLE = re.compile(r"(.*?)_*(HOST|HOSTNAME|ADDR|ADDRESS|SERVER|SERVERS|ENDPOINT)", re.IGNORECASE)
+_NATS_LIST = re.compile(r"(?<![\w+.-])(?:nats|tls)://[^\s\"'<>|)\]]+")
+_WAITING = r"(?:nc|ncat|netcat|telnet|ping|getent|nslookup|dig|wait-for\S*|wait_for\S*)\s[^;&|\n]*?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,38 @@ class Directory:
                 found.append(Mention(target, "", "", paired_port(service.env, name), host_alone=True))
         return [mention for mention in found if mention.target != service.name]
 
+    def elsewhere(self, text: str) -> list[str]:
+        """NATS addresses in a text that lead to none of the services: nats://nats2:4222, or nats://{env:HOST}."""
+        found: list[str] = []
+        for several in _NATS_LIST.findall(text):
+            scheme = several.partition("://")[0]
+            for one in re.split(r"[,;]", several):
+                address = one.rpartition("://")[2].rpartition("@")[2].partition("/")[0]
+                host = address if address.startswith(("{", "[")) else address.partition(":")[0]
+                if host and host not in self._owner:
+                    found.append(f"{scheme}://{address}")
+        return list(dict.fromkeys(found))
 
-def port_variable(name: str) -> str:
-    """The variable of the port beside one of a host: NATS_PORT of NATS_HOST."""
+    def in_shell(self, text: str) -> list[str]:
+        """Names of services that a line of shell may dial: `nc -z nats 4222`, /dev/tcp/nats/4222."""
+        hosts = "|".join(sorted(map(re.escape, self._owner), key=len, reverse=True))
+        dialled = rf"(?:/dev/tcp/|\b{_WAITING}(?<=\s))({hosts})(?![\w.:-])|(?<=\s)({hosts})(?=\s+\d+(?![\w.]))"
+        return list(dict.fromkeys(first or second for first, second in re.findall(dialled, text)))
+
+
+def port_variable(env: Mapping[str, str], name: str) -> str:
+    """The variable of the port beside one of a host, or "": NATS_PORT of NATS_HOST, Nats__Port of Nats__Host."""
     match = _HOST_VARIABLE.fullmatch(name)
-    return f"{match[1]}_PORT" if match and match[1] else "PORT"
+    if match is None:
+        return ""
+    partner = re.compile(rf"{re.escape(match[1])}_*(?:CLIENT_?)?PORT(?:_*(?:NUMBER|NUM|NO))?", re.IGNORECASE)
+    return next((one for one, text in env.items() if partner.fullmatch(one) and text.isdecimal()), "")
 
 
-def paired_port(env: dict[str, str], name: str) -> int | None:
+def paired_port(env: Mapping[str, str], name: str) -> int | None:
     """The number in that variable, or None."""
-    number = env.get(port_variable(name), "")
-    return int(number) if number.isdecimal() else None
+    number = env.get(port_variable(env, name), "")
+    return int(number) if number else None
 
 
 def called_ports(mentions: Iterable[Mention], target: str) -> Iterator[tuple[int, str]]:

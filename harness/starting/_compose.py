@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -22,10 +23,12 @@ CARRIED = (
     *("image", "build", "entrypoint", "command", "environment", "env_file", "ports", "expose", "volumes"),
     *("healthcheck", "stop_signal", "stop_grace_period", "depends_on", "deploy", "scale", "profiles", "restart"),
     *("container_name", "hostname", "networks", "labels", "annotations", "logging", "pull_policy", "platform"),
-    *("tty", "stdin_open", "init"),
+    *("tty", "stdin_open", "init", "links"),
 )
 """The keys of a service that are carried over, or that do not matter to a run of the harness."""
 _BLANK = Item(None, 0)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|h|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
 def read(path: Path) -> Compose:
@@ -52,7 +55,12 @@ def read(path: Path) -> Compose:
     project = values.get("COMPOSE_PROJECT_NAME") or path.resolve().parent.name
     if isinstance(name := top.value.get("name", _BLANK).value, str):
         project = plain(interpolate(name, values, str(path)), str(path), "name")
-    return Compose(path, project, {name: reader.service() for name, reader in found.items()}, waited)
+    made = {name: reader.service() for name, reader in found.items()}
+    for reader in found.values():
+        for name, alias in reader.links():
+            if name in made and alias not in made:
+                made[name].hosts = tuple(dict.fromkeys([*made[name].hosts, alias]))
+    return Compose(path, project, made, waited)
 
 
 def plain(template: str, where: str, what: str) -> str:
@@ -73,11 +81,18 @@ class _Reader:
 
     def __init__(self, path: Path, name: str, item: Item, values: Mapping[str, str]) -> None:
         self._path, self._name, self._values, self._line = path, name, values, item.line
+        self._secrets: set[str] = set()
         if not isinstance(item.value, dict):
             raise self._wrong(item.line, f"services.{name} should be a table", "give it an image or a build")
         self._table = item.value
         if "extends" in item.value:
             raise self._wrong(item.value["extends"].line, f"services.{name}.extends is not followed", ONE_FILE)
+        if not {"image", "build"} & item.value.keys():
+            meant = ("image", "build")
+            near = [(key, one) for one in meant for key in difflib.get_close_matches(one, item.value, 1)]
+            line = item.value[near[0][0]].line if near else item.line
+            fix = f"{near[0][0]}: did you mean `{near[0][1]}`?" if near else "give it an image or a build"
+            raise self._wrong(line, f"services.{name}: no image or build", fix)
 
     def service(self) -> Service:
         env, unset = self._environment()
@@ -98,9 +113,20 @@ class _Reader:
             profiles=tuple(self._text(one) for one in self._list("profiles")),
             replicas=self._replicas(),
             stop_signal=self._text(self._get("stop_signal")).removeprefix("SIG"),
-            stop_grace=self._text(self._get("stop_grace_period")),
-            ignored=tuple(key for key in self._table if key not in CARRIED and not key.startswith("x-")),
+            stop_grace=self._seconds(self._get("stop_grace_period"), "stop_grace_period"),
+            start_period=self._start_period(),
+            restarts=self._restarts(),
+            secrets=tuple(sorted(self._secrets)),
+            ignored=tuple(self._ignored()),
+            lines={key: self._at(item.line) for key, item in self._table.items()},
         )
+
+    def links(self) -> Iterator[tuple[str, str]]:
+        """The aliases that its `links` give to other services."""
+        for item in self._list("links"):
+            name, colon, alias = self._text(item).partition(":")
+            if colon:
+                yield name, alias
 
     def waits_for_the_end_of(self) -> list[str]:
         """Services that have to have ended before this one starts: jobs."""
@@ -130,7 +156,7 @@ class _Reader:
             return ""
         if not isinstance(item.value, str):
             raise self._wrong(item.line, f"services.{self._name}: a text is wanted here", "write one value")
-        return interpolate(item.value, self._values, self._at(item.line))
+        return interpolate(item.value, self._values, self._at(item.line), self._secrets)
 
     def _plain(self, item: Item, what: str) -> str:
         return plain(self._text(item), self._at(item.line), f"services.{self._name}.{what}")
@@ -171,6 +197,8 @@ class _Reader:
             for name, one in item.value.items():
                 yield name, None if one.value is None else self._text(one)
             return
+        if isinstance(item.value, str):
+            raise self._wrong(item.line, f"services.{self._name}.environment is no table or list", "write NAME: value")
         for one in self._list("environment"):
             name, equals, text = self._text(one).partition("=")
             yield name, text if equals else None
@@ -227,6 +255,40 @@ class _Reader:
         published = self._below(item, "published").value is not None
         for port in self._short_port(target, published=published):
             yield Port(port.number, port.published, name if isinstance(name, str) else "")
+
+    # ---- start and end ----------------------------------------------------------------------------------------------
+
+    def _seconds(self, item: Item, key: str) -> float | None:
+        """A duration as compose writes it (1m30s); None where there is none."""
+        text = self._plain(item, key)
+        if not text:
+            return None
+        if not re.fullmatch(rf"(?:{_DURATION.pattern})+", text):
+            raise self._wrong(item.line, f"services.{self._name}.{key}: {text!r} is no duration", "write 10s or 1m30s")
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
+        if not seconds and key == "stop_grace_period":
+            what = f"services.{self._name}.{key}: {text}, and the harness asks before it kills"
+            raise self._wrong(item.line, what, "write 1s in a copy of the file, and name that")
+        return seconds
+
+    def _start_period(self) -> float:
+        return self._seconds(self._below(self._get("healthcheck"), "start_period"), "healthcheck.start_period") or 0
+
+    def _restarts(self) -> bool:
+        policy = self._below(self._get("deploy"), "restart_policy")
+        if policy.value is not None:
+            return self._below(policy, "condition").value != "none"
+        return self._get("restart").value not in (None, "no")
+
+    def _ignored(self) -> Iterator[str]:
+        yield from (key for key in self._table if key not in CARRIED and not key.startswith("x-"))
+        if self._below(self._below(self._get("deploy"), "resources"), "limits").value:
+            yield "deploy.resources.limits"
+        ports = [
+            self._below(item, "protocol") if isinstance(item.value, dict) else item for item in self._list("ports")
+        ]
+        if any(isinstance(item.value, str) and item.value.endswith("udp") for item in [*ports, *self._list("expose")]):
+            yield "UDP ports"
 
     # ---- the rest ---------------------------------------------------------------------------------------------------
 

@@ -27,13 +27,14 @@ def escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def interpolate(text: str, values: Mapping[str, str], where: str) -> str:
+def interpolate(text: str, values: Mapping[str, str], where: str, written: set[str] | None = None) -> str:
     """The template for a text of a compose file. `values` are those of its .env file.
 
     A variable with a value becomes it, unless its name looks like a secret's; one with a default becomes the default;
-    any other becomes `{env:NAME}`. Raises UsageError for a `$` that compose would refuse.
+    any other becomes `{env:NAME}`. Secrets whose default is written out are added to `written`. Raises UsageError for a
+    `$` that compose would refuse.
     """
-    return _Text(text, values, where).whole()
+    return _Text(text, values, where, set() if written is None else written).whole()
 
 
 def variables(template: str) -> list[str]:
@@ -42,8 +43,8 @@ def variables(template: str) -> list[str]:
 
 
 class _Text:
-    def __init__(self, text: str, values: Mapping[str, str], where: str) -> None:
-        self._text, self._values, self._where = text, values, where
+    def __init__(self, text: str, values: Mapping[str, str], where: str, written: set[str]) -> None:
+        self._text, self._values, self._where, self._written = text, values, where, written
         self._at = 0
 
     def whole(self) -> str:
@@ -96,6 +97,8 @@ class _Text:
         if known and not looks_secret(name):
             return escaped(known)
         if default is not None and not known:
+            if default and looks_secret(name):
+                self._written.add(name)
             return default
         return f"{{env:{name}}}"
 

@@ -11,19 +11,26 @@ from harness.starting._addresses import Mention, called_ports, paired_port, port
 from harness.starting._interpolation import looks_secret
 from harness.starting._roles import Roles
 from harness.starting._services import Compose, Port, Service
+from harness.starting._unknown import bare_names, other_addresses
 from harness.system.placeholders import ADDRESS_FORMS, RESERVED, names
 
 _OWN_PORT = re.compile(r"((HTTP|LISTEN|SERVER|APP|WEB|API)_?)?PORT", re.IGNORECASE)
 _PORT_FLAG = re.compile(r"(--?[\w.-]*port)(?:=(\d+))?", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_PASSWORD = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:[^\s/@:{]|\{env:\w+\})*:(?!\{env:)[^\s/@]+@|\b(?:nats|tls)://(?!\{)[^\s/@:]+@"
+)
+_NUMBERED = {"1": "HUP", "2": "INT", "3": "QUIT", "10": "USR1", "12": "USR2", "15": "TERM"}
+READY_WITHIN_S = 30.0
+"""As harness.runtime has it."""
 
 
 @dataclass(slots=True)
 class Part:
     """One `[services.NAME]` to be. `reason` is why it has its role; `notes` say what could not be known.
 
-    `ready` is a path or URL that is asked, or a command; empty for nothing.
+    `ready` is a path or URL that is asked, or a command; empty for nothing. `blind`: nothing tells when it is ready.
+    `lost` are folders of volumes that have no place here. `restarts`: compose starts it again where it ends.
     """
 
     name: str
@@ -37,6 +44,9 @@ class Part:
     files: dict[str, str] = field(default_factory=dict)
     ready: str | tuple[str, ...] = ()
     stop: dict[str, str] = field(default_factory=dict)
+    blind: bool = False
+    restarts: bool = False
+    lost: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def texts(self) -> list[str]:
@@ -102,6 +112,7 @@ class _Translation:
 
     def part(self) -> Part:
         part, service = self._part, self._service
+        part.restarts = service.restarts
         if part.name != service.name:
             part.reason += f"; {service.name} in the compose file"
         part.ports = {name: number for number, name in self._ports.items()}
@@ -156,7 +167,7 @@ class _Translation:
         return f"{scheme}{mention.user}{{{name}.host}}:{{{name}.port}}"
 
     def _to_broker(self, mention: Mention) -> str | None:
-        if mention.host_alone:
+        if mention.host_alone and mention.port in (None, self._roles.client_port):
             return "{broker.host}"
         if mention.scheme not in ("", "nats", "tls") or mention.port not in (None, self._roles.client_port):
             at = f"{mention.scheme}://" if mention.scheme else f"port {mention.port}"
@@ -184,7 +195,7 @@ class _Translation:
                 env[name] = self._own_port(int(text))
             elif re.search(r"ADDR|LISTEN|BIND", name, re.IGNORECASE):
                 env[name] = re.sub(r"(?<=:)\d+$", lambda match: self._own_port(int(match[0])), env[name])
-            if looks_secret(name) and not names(text) and text:
+            if text and ((looks_secret(name) and not names(text)) or _PASSWORD.search(text)):
                 self._note(
                     f"{name} is written out, as in the compose file; {{env:{name}}} would keep it out of reports"
                 )
@@ -203,12 +214,20 @@ class _Translation:
         target = self._roles.directory.host(name, text)
         if target is None:
             return
-        number = paired_port(self._service.env, name)
+        number, variable = paired_port(self._service.env, name), port_variable(self._service.env, name)
+        if variable.upper() == "PORT" and number in self._ports:
+            number = None  # its own
         host = self._placeholder(Mention(target, "", "", number, host_alone=True))
         if host is not None:
             env[name] = host
+            port = host.replace(".host}", ".port}")
             if number is not None:
-                env[port_variable(name)] = host.replace(".host}", ".port}")
+                env[variable] = port
+                return
+            self._note(
+                f"{name} names {target} without a port: a client dials its default port then, and the link listens on"
+                f" another. Give the variable of its port {port}, or write {name} = {host}:{port}, as it reads them"
+            )
 
     def _word(self, number: int) -> str:
         """A word of the command; a port that it names as its own becomes {port}."""
@@ -245,7 +264,9 @@ class _Translation:
             elif mount in named and mount.content is not None:
                 self._part.files[name] = self._text(mount.content)
                 self._kept[mount.target] = f"{{dir}}/{name}"
-            elif mount.bind:
+            elif not mount.bind:
+                self._part.lost.append(mount.target)
+            else:
                 self._note(
                     f"{mount.source} is mounted at {mount.target}, and here nothing is: it should be in the image, or"
                     " in files and named as {dir}/..."
@@ -263,8 +284,7 @@ class _Translation:
         found = re.search(rf"http://(?:{hosts})(?::(\d+))?(/[^\s\"'|;&)]*)?", " ".join(service.health))
         if not found:
             part.ready = service.health
-            if not service.health and not self._ports:
-                self._note("nothing tells when it is ready: it counts as ready as soon as it runs")
+            part.blind = not service.health and not self._ports
             return
         path, number = found[2] or "/", int(found[1] or 80)
         if number not in self._ports:
@@ -275,16 +295,33 @@ class _Translation:
 
     def _find_stop(self) -> None:
         service, stop = self._service, self._part.stop
-        if service.stop_signal in ("INT", "QUIT", "HUP", "USR1", "USR2"):
-            stop["signal"] = service.stop_signal
-        match = _DURATION.fullmatch(service.stop_grace)
-        if match and any(match.groups()):
-            hours, minutes, seconds = (float(text or 0) for text in match.groups())
-            stop["grace"] = f"{hours * 3600 + minutes * 60 + seconds:g}s"
+        signal = _NUMBERED.get(service.stop_signal, service.stop_signal)
+        if signal in ("INT", "QUIT", "HUP", "USR1", "USR2"):
+            stop["signal"] = signal
+        elif signal not in ("", "TERM"):
+            self._note(f"stop_signal {signal} is none that the harness sends: it sends TERM")
+        if service.stop_grace:
+            stop["grace"] = f"{service.stop_grace:g}s"
+        if service.start_period > READY_WITHIN_S:
+            self._note(
+                f"start_period is {service.start_period:g} s, and the harness waits {READY_WITHIN_S:g} s for it to be"
+                " ready: it has to come up faster"
+            )
 
     def _note_the_rest(self) -> None:
         service, broker = self._service, self._roles.broker
+        for note in (*self._roles.unknown.get(service.name, ()), *other_addresses(service)):
+            self._note(note)
+        for name in service.secrets:
+            self._note(f"the default of {name} is written out; {{env:{name}}} would keep it out of reports")
+        if any(map(_PASSWORD.search, [*service.words, *self._part.files.values()])):
+            self._note(
+                "a password in a URL is written out, as in the compose file; {env:NAME} would keep it out of reports"
+            )
+        told = " ".join(self._part.notes)
         for name in service.unset:
+            if f"{name} = {{env:{name}}}" in told:
+                continue
             self._note(f'{name} comes from the shell in compose: for it, env should have {name} = "{{env:{name}}}"')
         if service.name in self._roles.presumed:
             self._note(
@@ -293,18 +330,14 @@ class _Translation:
             )
         if service.ignored:
             self._note(f"nothing here is like {', '.join(service.ignored)} of the compose file: does it matter?")
-        for word in self._words_that_may_be_hosts():
+        for word, owner in bare_names(service, self._roles.directory).items():
+            name = "broker" if owner == broker.name else self._called.get(owner, "broker")
             self._note(
-                f"{word!r} may be an address in what it is given: if so, write a placeholder such as {{broker.host}}"
+                f"{word!r} may be an address in what it is given: if so, write a placeholder such as {{{name}.host}},"
+                f" and {{{name}.port}} for its port"
             )
         for other in self._silent_needs():
             self._note(f"it waits for {other}, but nothing that it is given names its address: no way leads there")
-
-    def _words_that_may_be_hosts(self) -> Iterable[str]:
-        words = [text for name, text in self._service.env.items() if not self._roles.directory.host(name, text)]
-        words += self._service.words[1:]
-        owners = {word: self._roles.directory.owner(word) for word in words}
-        return [word for word, owner in owners.items() if owner and owner != self._service.name]
 
     def _silent_needs(self) -> Iterable[str]:
         mentioned = {mention.target for mention in self._roles.mentions[self._service.name]}

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from harness.errors import UsageError
 from harness.starting._addresses import Directory, Mention
 from harness.starting._services import Compose, Service
+from harness.starting._unknown import bare_names, nats_addresses
 
 CLIENT_PORT = 4222
 _IMAGE = re.compile(r"(?:.*/)?([^/:@]+)(?::([^/@]+))?(?:@.*)?")
 _ENTRY = re.compile(r"web|api|gateway|front|ingest|ingress|http|edge|server")
 _WORKER = re.compile(r"worker|consumer|process|job|runner|executor")
+_JOB = re.compile(r"(?:^|[-_.])(?:migrat\w*|setup|init|seed\w*|provision\w*|bootstrap)(?:$|[-_.\d])")
 _TOOLS = {
     "nats-box": "a shell of NATS' own tools",
     "nats-surveyor": "a monitor",
@@ -32,6 +34,10 @@ class Roles:
     left_out: dict[str, str] = field(default_factory=dict)
     presumed: set[str] = field(default_factory=set)
     """Clients of the broker by depends_on alone: nothing that they are given names its address."""
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+    """NATS addresses that lead to none of the services: name -> what is said of each."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Left out as well, but something has to be done: name -> what."""
 
     @property
     def client_port(self) -> int:
@@ -61,7 +67,9 @@ def roles_of(compose: Compose) -> Roles:
     }
     clients = [name for name in candidates if found.calls(name, broker)]
     found.presumed = {name for name in candidates if broker.name in candidates[name].needs} - set(clients)
-    clients = [name for name in candidates if name in clients or name in found.presumed]
+    unknown = {name: nats_addresses(one, directory) for name, one in candidates.items()}
+    found.unknown = {name: notes for name, notes in unknown.items() if notes}
+    clients = [name for name in candidates if name in clients or name in found.presumed or name in found.unknown]
     called = _called(found, candidates, clients)
     entry, reason = _entry([candidates[name] for name in clients], found)
     for name in candidates:
@@ -71,6 +79,11 @@ def roles_of(compose: Compose) -> Roles:
             found.roles[name] = ("worker", f"it {_talks(name, found)}, and is not the entry")
         elif name in called:
             found.roles[name] = ("dependency", f"{called[name]} calls it, and it does not talk to the broker")
+        elif broker.name in (words := bare_names(candidates[name], directory)).values():
+            word = next(word for word, owner in words.items() if owner == broker.name)
+            found.missing[name] = (
+                f"left out, but {word!r} in what it is given may be the broker's address: is it a client?"
+            )
         else:
             found.left_out[name] = "it does not talk to the broker, and nobody who does calls it"
     return found
@@ -104,15 +117,24 @@ def _aside(compose: Compose, service: Service, found: Roles) -> bool:
     image = image_name(service.image)[0]
     if service.profiles:
         found.left_out[service.name] = f"compose starts it with the profile {service.profiles[0]} alone"
-    elif service.name in compose.one_shot:
-        found.left_out[service.name] = "a job that ends before others start: the harness starts what stays"
+    elif service.name in compose.one_shot or _is_job(service):
+        found.missing[service.name] = (
+            "left out, as a job that ends: what it makes (a schema, a stream) will be missing; let a service make it"
+        )
     elif not service.replicas:
         found.left_out[service.name] = "compose starts none of it (replicas: 0)"
     elif image in _TOOLS:
         found.left_out[service.name] = f"{_TOOLS[image]}, no part of the system"
     elif image == _STREAMING:
         found.left_out[service.name] = "NATS Streaming, which is another protocol than JetStream"
-    return service.name in found.left_out
+    return service.name in found.left_out or service.name in found.missing
+
+
+def _is_job(service: Service) -> bool:
+    """Whether it makes something and ends, by its name or, with NATS' tools, by its command."""
+    if image_name(service.image)[0] == "nats-box":
+        return re.search(r"\b(add|create|put|restore|import)\b", " ".join(service.words)) is not None
+    return not service.ports and not service.restarts and _JOB.search(service.name) is not None
 
 
 def _called(found: Roles, candidates: dict[str, Service], clients: list[str]) -> dict[str, str]:
@@ -129,6 +151,8 @@ def _called(found: Roles, candidates: dict[str, Service], clients: list[str]) ->
 
 
 def _talks(name: str, found: Roles) -> str:
+    if name in found.unknown and not found.calls(name, found.broker):
+        return "is given a NATS address of no service here"
     return "waits for the broker" if name in found.presumed else "talks to the broker"
 
 

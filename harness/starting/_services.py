@@ -36,7 +36,9 @@ class Service:
     """A service, as the compose file has it. `command` None: the image's own. `health`: the test's words.
 
     `hosts`: the names by which others reach it. `needs`: what it waits for. `unset`: variables that compose hands
-    through from the shell. `ignored`: keys that a system file has no place for, and that may matter.
+    through from the shell. `ignored`: keys that a system file has no place for, and that may matter. `lines`: where
+    each key stands. `restarts`: compose starts it again where it ends. `secrets`: variables whose names look like a
+    secret's, and whose default is taken. `stop_grace` and `start_period` are seconds.
     """
 
     name: str
@@ -55,13 +57,21 @@ class Service:
     profiles: tuple[str, ...] = ()
     replicas: int = 1
     stop_signal: str = ""
-    stop_grace: str = ""
+    stop_grace: float | None = None
+    start_period: float = 0
+    restarts: bool = False
+    secrets: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    lines: dict[str, str] = field(default_factory=dict)
 
     @property
     def words(self) -> tuple[str, ...]:
         """Entrypoint and command together, as far as the file has them."""
         return (self.entrypoint or ()) + (self.command or ())
+
+    def line(self, key: str) -> str:
+        """File and line of one of its keys; its own where it has none of that name."""
+        return self.lines.get(key, self.where)
 
     @property
     def texts(self) -> list[str]:

@@ -34,11 +34,13 @@ def made_from(compose: Compose, folder: Path) -> Made:
     """The system file for a compose file, to be in `folder`. Raises UsageError where there is not one broker."""
     roles = roles_of(compose)
     services = parts(compose, roles)
+    alike = {what: [name for name, said in roles.missing.items() if said == what] for what in roles.missing.values()}
+    together = [*((", ".join(whom), what) for what, whom in alike.items()), *_together(services)]
     broker, broker_notes = _broker(compose, roles, folder)
     entry = next((part for part in services if part.role == "entry"), None)
     name = re.sub(r"[^a-z0-9-]", "-", compose.project.lower()).strip("-")
     chunks = [
-        _head(compose, roles),
+        _head(compose, roles, together),
         f"[system]\nname = {_toml.text(name if name[:1].isalpha() else f'system-{name}'.strip('-'))}",
         broker,
         *map(_service, services),
@@ -50,6 +52,7 @@ def made_from(compose: Compose, folder: Path) -> Made:
     made.open = [("broker", note) for note in broker_notes]
     if any(compose.services[name].built for name in roles.roles):
         made.open.append(("images", f"build them first: docker compose -f {compose.path} build"))
+    made.open += together
     made.open += [(part.name, note) for part in services for note in part.notes]
     if entry is None:
         made.open.append(("services", "no client of the broker has a port: which is the entry, where work is offered?"))
@@ -63,21 +66,36 @@ def made_from(compose: Compose, folder: Path) -> Made:
 
 def _comment(words: str, prefix: str = "# ") -> str:
     words = "".join(character if character.isprintable() else " " for character in words)
-    return "\n".join(textwrap.wrap(words, WIDTH, initial_indent=prefix, subsequent_indent="# "))
+    wrapper = textwrap.TextWrapper(
+        WIDTH, initial_indent=prefix, subsequent_indent="# ", break_on_hyphens=False, break_long_words=False
+    )
+    return wrapper.fill(words)
 
 
 def _todo(words: str) -> str:
     return _comment(words, "# TODO: ")
 
 
-def _head(compose: Compose, roles: Roles) -> str:
+def _together(services: list[Part]) -> Iterator[tuple[str, str]]:
+    """What is the same for several services, said once: (who they are, what)."""
+    lost = [f"{part.name} ({', '.join(part.lost)})" for part in services if part.lost]
+    said = {
+        "nothing tells when it is ready: it counts as ready as soon as it runs": [p.name for p in services if p.blind],
+        "a service that ends by itself stays down: the harness does not restart it; if it relies on its restart"
+        " policy, reconnects will be violated": [part.name for part in services if part.restarts],
+        "what is stored there does not outlive a kill: a folder that env or command names would, as {dir}": lost,
+    }
+    yield from ((", ".join(whom), what) for what, whom in said.items() if whom)
+
+
+def _head(compose: Compose, roles: Roles, together: list[tuple[str, str]]) -> str:
     told = [
         f"Made from {compose.path.name} by `nats-harness init --compose`. What it could not know is marked TODO; roles"
         " are guesses, each with its reason. Each {name.url} is a link through a proxy of its own, where faults act;"
         " braces that mean themselves are doubled."
     ]
     told += [f"Left out: {name}: {reason}." for name, reason in roles.left_out.items()]
-    return "\n".join(map(_comment, told))
+    return "\n".join([*map(_comment, told), *(_todo(f"{whom}: {what}") for whom, what in together)])
 
 
 # ---- broker ---------------------------------------------------------------------------------------------------------
@@ -89,7 +107,7 @@ def _broker(compose: Compose, roles: Roles, folder: Path) -> tuple[str, list[str
     version, image = _version(service), service.image or "its image"
     include, missing = _include(compose, service, folder)
     asks = next((word for word in service.words if re.match(r"--?(user|pass|auth|tls)", word)), "")
-    streams = include or re.search(r"(^|\s)(-js|--jetstream)\b", " ".join(service.words))
+    streams = include or missing or re.search(r"(^|\s)(-js|--jetstream)\b", " ".join(service.words))
     notes = [
         *([] if version else [f"{image} does not tell the version: which one runs in production?"]),
         *([missing] if missing else []),
@@ -129,8 +147,23 @@ def _include(compose: Compose, service: Service, folder: Path) -> tuple[str, str
         if mount.bind and (inside == Path(mount.target) or Path(mount.target) in inside.parents):
             path = compose.path.parent / mount.source / inside.relative_to(mount.target)
             if path.is_file():
-                return os.path.relpath(path, folder), ""
+                asked = _asked_by(path)
+                if not asked:
+                    return os.path.relpath(path, folder), ""
+                given = service.line("environment" if "environment" in service.lines else "env_file")
+                return "", (
+                    f"its configuration {mount.source} asks for {', '.join(asked)}, which compose hands to it ({given})"
+                    ' and the harness does not: write the values into a copy, and add include = "FILE"'
+                )
     return "", f'its configuration {named[0]} is not here: copy it out of the image, and add include = "FILE"'
+
+
+def _asked_by(path: Path) -> list[str]:
+    """The variables of its environment that a broker's configuration asks for, as $NAME."""
+    text = re.sub(r"\"[^\"\n]*\"|'[^'\n]*'|(?:#|//).*", '""', path.read_text("utf-8", "replace"))
+    set_there = set(re.findall(r"(?:^|[\s{,;])([A-Za-z_]\w*)\s*[:=]", text))
+    asked = dict.fromkeys(re.findall(r"(?<=[\s:=,\[{(])\$([A-Za-z_]\w*)", text))
+    return [name for name in asked if name not in set_there]
 
 
 def _connect(roles: Roles) -> list[str]:

@@ -73,7 +73,8 @@ def test_list_style_with_anchors(tmp_path: Path) -> None:
         ("packer1-0", "broker-0", ""),
         ("load", "broker-0", ""),
     }
-    assert {name for name, what in result.guessed if what.startswith("left out")} == {"debug", "migrate", "grafana"}
+    assert {name for name, what in result.guessed if what.startswith("left out")} == {"debug", "grafana"}
+    assert "what it makes (a schema, a stream) will be missing" in dict(result.open)["migrate"]
     assert (
         "api",
         'REGION comes from the shell in compose: for it, env should have REGION = "{env:REGION}"',
@@ -100,11 +101,13 @@ def test_json_with_long_ports(tmp_path: Path) -> None:
     assert (tracker.replicas, tracker.command) == (2, ("tracker", "--config", "{dir}/tracker.yaml"))
     assert tracker.files == {"tracker.yaml": "bus: nats://fleet:s3cret@{broker.host}:{broker.port}\nmap: {{zoom: 3}}\n"}
     assert ("tracker-1", "broker-0", "") in links(system)
-    told = dict(result.open)
-    assert "second port of tracker, 7000" in told["gateway"]
+    told = " ".join(what for whom, what in result.open if whom == "gateway")
+    assert "second port of tracker, 7000" in told
+    assert "nothing here is like UDP ports" in told
     notes = [what for whom, what in result.open if whom == "tracker"]
     assert [what.partition(":")[0] for what in notes] == [
         "./certs is mounted at /certs, and here nothing is",
+        "a password in a URL is written out, as in the compose file; {env",
         "nothing here is like working_dir of the compose file",
     ]
 

@@ -101,6 +101,23 @@ CASES = {
         f"services:\n{NATS}{WEB}    environment: {{A: {{b: c}}}}\n",
         r"compose\.yml:6: services\.web: a text is wanted here",
     ),
+    "no image": (f"services:\n{NATS}  web:\n    command: web\n", r"compose\.yml:4: services\.web: no image or build\n"),
+    "an image misspelt": (
+        f"services:\n{NATS}  web:\n    command: web\n    imge: web\n",
+        r"compose\.yml:6: services\.web: no image or build\n  fix: imge: did you mean `image`\?",
+    ),
+    "an environment that is a number": (
+        f"services:\n{NATS}{WEB}    environment: 5\n",
+        r"compose\.yml:6: services\.web\.environment is no table or list\n  fix: write NAME: value",
+    ),
+    "no time to stop": (
+        f"services:\n{NATS}{WEB}    stop_grace_period: 0s\n",
+        r"compose\.yml:6: services\.web\.stop_grace_period: 0s, and the harness asks before it kills\n  fix: write 1s",
+    ),
+    "no duration": (
+        f"services:\n{NATS}{WEB}    stop_grace_period: soon\n",
+        r"compose\.yml:6: services\.web\.stop_grace_period: 'soon' is no duration",
+    ),
     "replicas that are no number": (
         f"services:\n{NATS}{WEB}    deploy: {{replicas: many}}\n",
         r"compose\.yml:6: services\.web: 'many' replicas",
