@@ -12,7 +12,7 @@ from harness.starting._services import Service
 USUAL_PORTS = {"nats": 4222, "http": 80, "https": 443, "redis": 6379, "postgres": 5432, "postgresql": 5432,
                "mysql": 3306, "mongodb": 27017, "amqp": 5672}  # fmt: skip
 _HOST_VARIABLE = re.compile(r"(.*?)_*(HOST|HOSTNAME|ADDR|ADDRESS|SERVER|SERVERS|ENDPOINT)", re.IGNORECASE)
-_NATS_LIST = re.compile(r"(?<![\w+.-])(?:nats|tls)://[^\s\"'<>|)\]]+")
+_NATS_LIST = re.compile(r"(?<![\w+.-])(?:nats|tls)://(?:\[[0-9A-Fa-f:.]*\]|[^\s\"'<>|)\]])+")
 _WAITING = r"(?:nc|ncat|netcat|telnet|ping|getent|nslookup|dig|wait-for\S*|wait_for\S*)\s[^;&|\n]*?"
 
 

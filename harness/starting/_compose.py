@@ -305,6 +305,8 @@ class _Reader:
     def _mounts(self) -> Iterator[Mount]:
         for item in self._list("volumes"):
             if isinstance(item.value, dict):
+                if self._below(item, "type").value == "tmpfs":
+                    continue
                 source, target = self._text(self._below(item, "source")), self._text(self._below(item, "target"))
                 bind = self._below(item, "type").value == "bind"
             else:

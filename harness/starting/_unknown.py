@@ -37,9 +37,10 @@ def other_addresses(service: Service) -> list[str]:
 
 
 def _from_the_shell(name: str, text: str) -> str:
+    form = "host" if name.upper().endswith(("HOST", "HOSTNAME")) else "url"
     return (
-        f"{name} = {text} comes from the shell in compose: where it is the broker's address, write {{broker.url}}; as"
-        " it is there is no link to break"
+        f"{name} = {text} comes from the shell in compose: where it is the broker's address, write {{broker.{form}}};"
+        " as it is there is no link to break"
     )
 
 

@@ -82,6 +82,7 @@ def test_a_host_with_the_port_of_something_else(tmp_path: Path) -> None:
         ("nats://nats:4222,nats2:4222", "nats://nats2:4222"),
         ("tls://u:{{p@host.docker.internal", "tls://host.docker.internal"),
         ("nats://${HOST}:4222", "nats://{env:HOST}:4222"),
+        ("nats://[::1]:4222", "nats://[::1]:4222"),
         ("${NATS_URL}", "NATS_URL = {env:NATS_URL}"),
     ],
 )
@@ -126,7 +127,7 @@ def test_volumes_that_nothing_names(tmp_path: Path) -> None:
     _, result = made(
         tmp_path,
         "a: {image: a, environment: {NATS_URL: 'nats://nats', DIR: /a}, volumes: ['a:/a'], depends_on: [db]}",
-        "db: {image: postgres, volumes: ['pg:/var/lib/postgresql/data']}",
+        "db: {image: postgres, volumes: ['pg:/var/lib/postgresql/data', {type: tmpfs, target: /t}]}",
     )
     assert "does not outlive a kill" in told(result, "db (/var/lib/postgresql/data)")
     assert result.text.count("does not outlive a kill") == 1
