@@ -63,9 +63,7 @@ def _chosen(function: Callable[P, int]) -> Callable[P, int]:
             click.option("--hardening", help="One state for this run: all, none, a,b or all,-x."),
             click.option("-k", "keyword", help="Only scenarios that match, as pytest's -k."),
             click.option("--runtime", type=click.Choice(RUNTIMES), default=PROCESSES, help="Where the system runs."),
-            click.option(
-                "--scenarios", type=click.Path(exists=True, path_type=Path), help="A folder or file of scenarios."
-            ),
+            click.option("--scenarios", type=click.Path(path_type=Path), help="A folder or file of scenarios."),
         )
     ):
         function = option(function)

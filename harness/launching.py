@@ -138,6 +138,10 @@ def _shown(path: Path) -> str:
 
 def planned(asked: Asked) -> JSON:
     """The plan that a run would write, without starting anything. Raises UsageError."""
+    if asked.scenarios is not None and not asked.scenarios.exists():
+        raise UsageError(
+            f"there is no {asked.scenarios}", where="--scenarios", fix="name a folder or file of scenarios"
+        )
     Session.open(_settings(asked), Path.cwd())
     collected = _Collected()
     output = io.StringIO()

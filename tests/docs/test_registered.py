@@ -178,7 +178,7 @@ NUMBERS = {
         f"at least {LEAST_RECORDS} records",
         f"at least {SHARE_SEEN:g} of what was asked",
         f"at least {JITTER_SEEN:g} of the jitter",
-        f"more than {MOST_SEEN:g} times the rate",
+        f"at most {MOST_SEEN:g} times the rate",
         f"at least {LEAST_FRESH}, nearly all refused",
         f"at least {LEAST_DROPPED} packets dropped",
         f"at least {LEAST_MORE} more than usual",
