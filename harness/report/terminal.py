@@ -7,6 +7,7 @@ move or hide anything (`text.plain`), and what the terminal's encoding lacks is 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
@@ -201,9 +202,18 @@ def _look_at(scenario: Scenario, look: Look) -> Iterator[str]:
         yield f"  {look.paint(', '.join(clauses), 'doubt')} inconclusive: {reason or 'no reason was recorded'}"
     yield from (f"  {reason}" for reason in reading.reasons_besides(scenario))
     yield from (f"  {end}" for end in _ended(scenario))
-    for trouble in scenario["troubles"]:
-        yield f"  trouble: {trouble['name']}{': ' if trouble['detail'] else ''}{trouble['detail']}"
+    yield from _troubles(scenario)
     yield f"  run it again: {look.paint(scenario['repro'], 'bold')}"
+
+
+def _troubles(scenario: Scenario) -> Iterator[str]:
+    """Each, but of many of a name the first."""
+    seen: Counter[str] = Counter()
+    for trouble in scenario["troubles"]:
+        seen[trouble["name"]] += 1
+        if seen[trouble["name"]] <= _IDS:
+            yield f"  trouble: {trouble['name']}{': ' if trouble['detail'] else ''}{trouble['detail']}"
+    yield from (f"  trouble: {name}: {number - _IDS:,} more" for name, number in seen.items() if number > _IDS)
 
 
 def _in_full(finding: Finding, look: Look) -> Iterator[str]:

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.errors import Missing
+from harness.errors import Missing, StartError, UsageError
 from harness.runtime import _build, _local_base, binaries
 from harness.runtime._engine import IMAGE_LABEL, Engine, said
 
@@ -103,10 +103,14 @@ class Images:
         )
 
     def named(self, name: str, *, where: str) -> str:
-        """An image of a system file: one of BUILT, or one that is here or can be pulled."""
+        """An image of a system file: one of BUILT, or one that is here or can be pulled. Raises UsageError: no name."""
         if name in BUILT:
             return self.telhawk()
-        if not self._is_here(name):
+        try:
+            here = self._is_here(name)
+        except StartError as error:
+            raise UsageError(f"{name!r}: {error.what}", where=where, fix="correct the name") from error
+        if not here:
             try:
                 self._pull(name)
             except Missing as error:

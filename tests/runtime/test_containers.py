@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Missing, ProxyError, UsageError
-from harness.runtime._container import ContainerHost
+from harness.errors import HarnessError, Missing, ProxyError, UsageError
+from harness.runtime._container import ContainerHost, ContainerLife
 from harness.runtime._engine import JOURNAL_LABEL, Engine
 from harness.runtime._node import SystemNode
 from harness.runtime.containers import HUB_PORT, THIS_MACHINE, Containers
@@ -157,3 +157,28 @@ async def test_the_hub_takes_nobody_without_its_token(alone: Containers) -> None
         assert await reader.read() == b""
         writer.close()
     assert (await alone.links["load", "broker-0"].toxics()) != []
+
+
+async def test_what_cannot_be_started_in_the_hub_is_told(alone: Containers) -> None:
+    with pytest.raises(HarnessError, match="did not start"):
+        await alone._hub.beside("harness.observe.probing", "/scenario", (-7, -7), [])
+
+
+async def test_links_refuse_once_death_is_seen_though_the_engine_has_not_told_of_it(
+    alone: Containers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a proxy dials meanwhile would never answer, and the proxy take no order."""
+    told, end = asyncio.Event(), ContainerLife._end
+
+    async def late(life: ContainerLife, t_ns: int) -> None:
+        await told.wait()
+        await end(life, t_ns)
+
+    monkeypatch.setattr(ContainerLife, "_end", late)
+    killing = asyncio.create_task(alone.nodes["broker-0"].kill())
+    async with asyncio.timeout(10):
+        while not alone.links["load", "broker-0"].refusing:
+            await asyncio.sleep(0.01)
+    assert not killing.done()
+    told.set()
+    await killing

@@ -141,7 +141,7 @@ async def test_where_no_subnet_is_free_it_is_told(opened: Opener, state: Path, m
 
 
 def test_a_range_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in ("somewhere", "10.0.0.0/30"):
+    for text in ("somewhere", "10.0.0.0/30", "0.0.0.0/0"):
         monkeypatch.setenv(_subnets.VARIABLE, text)
         with pytest.raises(UsageError, match="is no range of subnets"):
             next(_subnets.candidates([]))
