@@ -36,8 +36,8 @@ FIX = "start it (systemctl start docker), or use --runtime processes"
 class Engine:
     """One connection to the engine of this machine. `tools` is testcontainers' client, `api` docker-py's plain one."""
 
-    def __init__(self, tools: DockerClient) -> None:
-        self.tools, self.api = tools, tools.client.api
+    def __init__(self, tools: DockerClient, url: str) -> None:
+        self.tools, self.api, self._url = tools, tools.client.api, url
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
 
     @classmethod
@@ -50,8 +50,9 @@ class Engine:
 
         testcontainers_config.ryuk_disabled = True
         try:
-            _knock(get_docker_host() or SOCKET)
-            engine = cls(DockerClient(timeout=ANSWERS_WITHIN_S))
+            url = get_docker_host() or SOCKET
+            _knock(url)
+            engine = cls(DockerClient(timeout=ANSWERS_WITHIN_S), url)
             engine.api.ping()
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise missing(error) from error
@@ -75,6 +76,7 @@ class Engine:
         import requests.exceptions
 
         try:
+            _knock(self._url)
             return work()
         except docker.errors.ImageNotFound as error:
             raise Missing(said(error), where=where, fix="pull or build it, or name another image") from error
