@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from bench.figures import Figure
 
@@ -24,26 +25,35 @@ EIGHT = (
 )
 """Scenarios: each place that breaks, and each kind of recovery."""
 WITHIN_S = 900
+KEPT = Path("reports/side-by-side")
 
 Verdicts = dict[str, str]
 
 
 def figures() -> list[Figure]:
-    """How many of all verdicts differ from one round of them one at a time to one side by side; the time of both."""
+    """How many of all verdicts differ from one round of them one at a time to one side by side; the time of both.
+
+    The runs of a round in which some differ are kept: they tell why.
+    """
     differ, verdicts, took = 0, 0, {1: 0.0, 2: 0.0}
-    with TemporaryDirectory() as temporary:
-        for number in range(ROUNDS):
-            found: dict[int, Verdicts] = {}
-            for jobs in (1, 2):
-                found[jobs], seconds = _judged(Path(temporary) / f"{number}-{jobs}", jobs)
-                took[jobs] += seconds
-            verdicts += len(found[1])
-            for name in sorted(found[1].keys() | found[2].keys()):
-                one, two = found[1].get(name), found[2].get(name)
-                if one != two:
-                    differ += 1
-                    print(f"round {number + 1}: {name}: {one} one at a time, {two} side by side", file=sys.stderr)
-            print(f"round {number + 1} of {ROUNDS}: {differ} of {verdicts} differ", file=sys.stderr, flush=True)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for number in range(1, ROUNDS + 1):
+        folder = Path(mkdtemp(prefix=f"round-{number}-", dir=KEPT))
+        found: dict[int, Verdicts] = {}
+        for jobs in (1, 2):
+            found[jobs], seconds = _judged(folder / str(jobs), jobs)
+            took[jobs] += seconds
+        verdicts += len(found[1])
+        unlike = [
+            name for name in sorted(found[1].keys() | found[2].keys()) if found[1].get(name) != found[2].get(name)
+        ]
+        for name in unlike:
+            one, two = found[1].get(name), found[2].get(name)
+            print(f"{folder}: {name}: {one} one at a time, {two} side by side", file=sys.stderr)
+        differ += len(unlike)
+        if not unlike:
+            shutil.rmtree(folder)
+        print(f"round {number} of {ROUNDS}: {differ} of {verdicts} differ", file=sys.stderr, flush=True)
     return [
         Figure(f"verdicts of {verdicts} that differ where two run side by side", differ, "", "at most", 0),
         Figure("  the time that it takes, of one at a time", round(took[2] / took[1], 2), "times"),
@@ -51,7 +61,7 @@ def figures() -> list[Figure]:
 
 
 def _judged(folder: Path, jobs: int) -> tuple[Verdicts, float]:
-    """Verdict by scenario, and clause by clause; the seconds of the run."""
+    """Verdict by scenario; the seconds of the run."""
     folder.mkdir()
     chosen = " or ".join(f"{name}[" for name in EIGHT)
     command = [

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from time import monotonic_ns
 
 from harness.runtime import _ready
 from harness.runtime._child import Child, Exit
-from harness.runtime._hosting import OnLine
 from harness.runtime._http import LOOPBACK
-from harness.runtime._node import Recipe
+from harness.runtime._node import Recipe, Told
 from harness.runtime.journal import Journal
 
 
@@ -38,15 +36,7 @@ class ChildHost:
         """See NodeHost."""
         return await _ready.listens((self.address, port))
 
-    async def start(
-        self,
-        recipe: Recipe,
-        version: str | None,
-        *,
-        on_line: OnLine,
-        on_death: Callable[[], None],
-        on_exit: Callable[[Exit], None],
-    ) -> NodeChild:
+    async def start(self, recipe: Recipe, version: str | None, told: Told) -> NodeChild:
         """See NodeHost."""
         for path, text in recipe.files.items():
             target = self.dir / path
@@ -54,8 +44,8 @@ class ChildHost:
             target.write_text(text)
 
         def end(found: Exit) -> None:
-            on_exit(found)
-            on_death()
+            told.exit(found)
+            told.death()
 
         return NodeChild(
             self._name,
@@ -63,7 +53,7 @@ class ChildHost:
             env=recipe.env,
             cwd=recipe.cwd,
             journal=self._journal,
-            on_line=on_line,
+            on_line=told.line,
             on_exit=end,
         )
 

@@ -23,9 +23,8 @@ from harness.errors import HarnessError, HistoryError, Missing
 from harness.runtime import _cgroup, _proc
 from harness.runtime._child import LINES_KEPT, Exit
 from harness.runtime._engine import JOURNAL_LABEL, Engine
-from harness.runtime._hosting import OnLine
 from harness.runtime._http import LOOPBACK
-from harness.runtime._node import Recipe
+from harness.runtime._node import Recipe, Told
 from harness.runtime._output import Output, attached
 from harness.runtime.contract import Address
 from harness.runtime.journal import Journal
@@ -90,21 +89,13 @@ class ContainerHost:
         """See NodeHost."""
         return await self._listens((self.address, port))
 
-    async def start(
-        self,
-        recipe: Recipe,
-        version: str | None,
-        *,
-        on_line: OnLine,
-        on_death: Callable[[], None],
-        on_exit: Callable[[Exit], None],
-    ) -> ContainerLife:
+    async def start(self, recipe: Recipe, version: str | None, told: Told) -> ContainerLife:
         """See NodeHost."""
         container = await self.make(recipe, version)
         if recipe.files:
             files = _archive(recipe.files)
             await self._engine.do(lambda: container.put_archive("/", files), where=self._node)
-        return await ContainerLife.begin(self._node, container, self._engine, on_line, on_death, on_exit)
+        return await ContainerLife.begin(self._node, container, self._engine, told)
 
     async def run(self, command: list[str], env: Mapping[str, str], cwd: str | None) -> int:
         """Runs a command in it; its exit code."""
@@ -156,17 +147,9 @@ def published(ports: Mapping[int, int]) -> dict[str, tuple[str, int]]:
 class ContainerLife:
     """NodeProcess in a container: from one start to the end that follows."""
 
-    def __init__(
-        self,
-        name: str,
-        container: Container,
-        engine: Engine,
-        on_line: OnLine,
-        on_death: Callable[[], None],
-        on_exit: Callable[[Exit], None],
-    ) -> None:
+    def __init__(self, name: str, container: Container, engine: Engine, told: Told) -> None:
         self.name, self._container, self._engine = name, container, engine
-        self._on_line, self._on_death, self._on_exit = on_line, on_death, on_exit
+        self._told = told
         self._loop = asyncio.get_running_loop()
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self.ended: asyncio.Future[Exit] = self._loop.create_future()
@@ -176,17 +159,9 @@ class ContainerLife:
         self._first, self._pidfd, self._died_ns = 0, -1, 0
 
     @classmethod
-    async def begin(
-        cls,
-        name: str,
-        container: Container,
-        engine: Engine,
-        on_line: OnLine,
-        on_death: Callable[[], None],
-        on_exit: Callable[[Exit], None],
-    ) -> ContainerLife:
+    async def begin(cls, name: str, container: Container, engine: Engine, told: Told) -> ContainerLife:
         """Starts the container. Raises StartError where the engine cannot run it."""
-        self = cls(name, container, engine, on_line, on_death, on_exit)
+        self = cls(name, container, engine, told)
         self._output.follow(await engine.do(lambda: attached(engine, container), where=name))
         try:
             self._first = await engine.do(lambda: _started(engine, container), where=name)
@@ -281,7 +256,7 @@ class ContainerLife:
 
     def _see_end(self) -> None:
         self._died_ns = monotonic_ns()
-        self._on_death()
+        self._told.death()
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
@@ -304,13 +279,13 @@ class ContainerLife:
         if not self.ended.done():
             self.ended.set_result(end)
             with suppress(HistoryError):
-                self._on_exit(end)
+                self._told.exit(end)
 
     def _hear(self, t_ns: int, text: str) -> None:
         self.lines.append(text)
         # A history that is full says so itself; a container must be read all the same, lest it block.
         with suppress(HistoryError):
-            self._on_line(t_ns, text)
+            self._told.line(t_ns, text)
 
 
 def _started(engine: Engine, container: Container) -> int:

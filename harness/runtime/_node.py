@@ -59,6 +59,18 @@ class Port:
     published: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is called, in the loop, as a node's process lives.
+
+    With each line; once it is seen dead; and once it is known how it ended, which can be a good deal later.
+    """
+
+    line: OnLine
+    death: Callable[[], None]
+    exit: Callable[[Exit], None]
+
+
 class NodeProcess(Protocol):
     """One life of a node, from its start to its end."""
 
@@ -111,19 +123,8 @@ class NodeHost(Protocol):
     async def listens(self, port: int) -> bool:
         """Whether it accepts there."""
 
-    async def start(
-        self,
-        recipe: Recipe,
-        version: str | None,
-        *,
-        on_line: OnLine,
-        on_death: Callable[[], None],
-        on_exit: Callable[[Exit], None],
-    ) -> NodeProcess:
-        """Writes the recipe's files and starts it. Raises StartError where it cannot be run.
-
-        `on_death` is called once it is seen dead, `on_exit` once it is known how; that can be a good deal later.
-        """
+    async def start(self, recipe: Recipe, version: str | None, told: Told) -> NodeProcess:
+        """Writes the recipe's files and starts it. Raises StartError where it cannot be run."""
 
 
 class SystemNode:
@@ -202,9 +203,11 @@ class SystemNode:
         self._process = await self.host.start(
             self._known_recipe,
             version,
-            on_line=lambda t_ns, text: self._recorder.line("output", t_ns=t_ns, node=self.name, text=text),
-            on_death=self._died,
-            on_exit=self._gone,
+            Told(
+                line=lambda t_ns, text: self._recorder.line("output", t_ns=t_ns, node=self.name, text=text),
+                death=self._died,
+                exit=self._gone,
+            ),
         )
         self._line("started", pid=self._process.pid)
 
