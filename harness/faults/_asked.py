@@ -56,6 +56,12 @@ def check(fault: Fault) -> None:
             raise UsageError(f"{field.name} is {value!r:.60}", where=fault.kind, fix=fix)
 
 
+def within(kind: str, name: str, value: float, least: float, most: float) -> None:
+    """Raises UsageError where a figure is not between these."""
+    if not least <= value <= most:
+        raise UsageError(f"{name} is {value:g}", where=kind, fix=f"between {least:g} and {most:g}")
+
+
 def _fits(value: object, hint: Any) -> bool:
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Literal:

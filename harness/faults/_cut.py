@@ -116,9 +116,3 @@ class SwollenFault(OneWayFault):
                 where=self.kind,
                 fix='way="to" or "both", or latency with way="from"',
             )
-
-
-def within(kind: str, name: str, value: float, least: float, most: float) -> None:
-    """Raises UsageError where a figure is not between these."""
-    if not least <= value <= most:
-        raise UsageError(f"{name} is {value:g}", where=kind, fix=f"between {least:g} and {most:g}")

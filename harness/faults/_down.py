@@ -12,9 +12,8 @@ from harness.errors import HarnessError
 from harness.faults._base import Fault, LinkKey, node_links, now_ns
 from harness.faults._reopen import Reopen, reopened
 from harness.history.reader import NEVER_NS, FaultSpan, History
-from harness.runtime.contract import Node
+from harness.runtime.contract import READY_WITHIN_S, Node
 
-READY_WITHIN_S = 30.0
 How = Literal["kill", "terminate"]
 """SIGKILL; or the stop signal of the system file, and SIGKILL after its grace."""
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from harness.errors import UsageError
 from harness.faults._base import NodeFault, now_ns
-from harness.faults._down import READY_WITHIN_S
 from harness.faults._evidence import window
 from harness.faults._reopen import reopened
 from harness.history import probes
 from harness.history.reader import FaultSpan, History
+from harness.runtime.contract import READY_WITHIN_S
 
 
 @dataclass

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.faults._cut import SwollenFault, within
+from harness.faults._asked import within
+from harness.faults._cut import SwollenFault
 from harness.faults._evidence import SETTLE_NS, SHARE_SEEN, window
 from harness.history import probes
 from harness.history.reader import FaultSpan, History

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from harness.faults._asked import within
 from harness.faults._base import Fault, LinkKey, now_ns
-from harness.faults._cut import within
 from harness.faults._evidence import SHARE_SEEN
 from harness.faults._publishing import FIRST_WRITER
 from harness.history.reader import FaultSpan, History

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from harness.errors import HarnessError
-from harness.faults._cut import LinkFault, within
+from harness.faults._asked import within
+from harness.faults._cut import LinkFault
 from harness.faults._evidence import SETTLE_NS, cuts, window
 from harness.history import probes
 from harness.history.reader import FaultSpan, History

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.errors import UsageError
-from harness.faults._cut import OneWayFault, within
+from harness.faults._asked import within
+from harness.faults._cut import OneWayFault
 from harness.faults._evidence import SETTLE_NS, slowed, window
 from harness.history import probes
 from harness.history.reader import FaultSpan, History

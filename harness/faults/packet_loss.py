@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.faults._cut import WAYS, OneWayFault, within
+from harness.faults._asked import within
+from harness.faults._cut import WAYS, OneWayFault
 from harness.faults._evidence import crossed, silenced
 from harness.history.reader import FaultSpan, History
 

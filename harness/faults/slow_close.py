@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import ClassVar
 
-from harness.faults._cut import LinkFault, within
+from harness.faults._asked import within
+from harness.faults._cut import LinkFault
 from harness.faults._evidence import LEAST_FRESH, SHARE_SEEN, window
 from harness.history.reader import FaultSpan, History
 

@@ -86,8 +86,9 @@ class Guarantee(ABC):
 
 def _instead(name: str, bound: object) -> str:
     """What a bound of that name must be, where it is something else; empty where it is right."""
-    is_number = isinstance(bound, (int, float)) and not isinstance(bound, bool) and math.isfinite(bound)
-    number = float(bound) if is_number else math.nan  # type: ignore[arg-type]
+    number = math.nan
+    if isinstance(bound, (int, float)) and not isinstance(bound, bool) and math.isfinite(bound):
+        number = bound
     if name == "failed":
         return "" if 0 <= number <= 1 else "a share, from 0 to 1"
     if name.endswith(("_s", "_ms")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -79,16 +79,17 @@ def unjudged_weaknesses(scenario: Scenario) -> dict[str, str]:
 def reasons_besides(scenario: Scenario) -> list[str]:
     """The scenario's reasons without those that only say again what a finding says."""
     said = {f["clause"]: f"{f['verdict']}: {f['reason'][:200]}" for f in scenario["findings"]}
-    reasons = [reason for reason in scenario["reasons"] if said.get(_first_clause(reason), reason + "?") not in reason]
+    reasons = [reason for reason in scenario["reasons"] if not _repeats(reason, said)]
     for weakness, clause in unjudged_weaknesses(scenario).items():
         if not any(weakness in reason and clause in reason for reason in reasons):
             reasons.append(f"{weakness} was to show as {clause} violated; it was not judged")
     return reasons
 
 
-def _first_clause(reason: str) -> str:
-    """A finding's reason begins with its clause, or with all that share it: `no_loss, effects inconclusive: ...`."""
-    return reason.partition(" ")[0].rstrip(",")
+def _repeats(reason: str, said: Mapping[str, str]) -> bool:
+    """Whether it is a finding's: it begins with its clause, or with all that share it, as `no_loss, effects ...`."""
+    clause = reason.partition(" ")[0].rstrip(",")
+    return clause in said and said[clause] in reason
 
 
 def to_look_at(run: Run) -> list[Scenario]:

@@ -19,7 +19,7 @@ from harness.report.text import TIMES, count, plain, plain_tree, quantity, secon
 from harness.verdict import Verdict
 
 _CODES = {"bold": "1", "quiet": "2", "good": "32", "bad": "1;31", "doubt": "33", "shown": "35"}
-_IDS = 3
+_FEW = 3
 _REASONS = 6
 
 
@@ -211,9 +211,9 @@ def _troubles(scenario: Scenario) -> Iterator[str]:
     seen: Counter[str] = Counter()
     for trouble in scenario["troubles"]:
         seen[trouble["name"]] += 1
-        if seen[trouble["name"]] <= _IDS:
+        if seen[trouble["name"]] <= _FEW:
             yield f"  trouble: {trouble['name']}{': ' if trouble['detail'] else ''}{trouble['detail']}"
-    yield from (f"  trouble: {name}: {number - _IDS:,} more" for name, number in seen.items() if number > _IDS)
+    yield from (f"  trouble: {name}: {number - _FEW:,} more" for name, number in seen.items() if number > _FEW)
 
 
 def _in_full(finding: Finding, look: Look) -> Iterator[str]:
@@ -223,7 +223,7 @@ def _in_full(finding: Finding, look: Look) -> Iterator[str]:
     yield f"  {look.paint(finding['clause'], style)} {finding['verdict']}: {reason}"
     yield (f"    measured {_measured(finding)}{f' ({margin})' if margin else ''}, counted {finding['counted']:,}")
     if finding["ops"]:
-        shown = finding["ops"][:_IDS]
+        shown = finding["ops"][:_FEW]
         more = max(finding["ops_total"], len(finding["ops"])) - len(shown)
         yield f"    operations: {', '.join(shown)}{f' and {more:,} more' if more else ''}"
     for story in finding["stories"][:1]:
@@ -248,9 +248,9 @@ def _weaknesses(run: Run, look: Look) -> Iterator[str]:
 
 def _ended(scenario: Scenario) -> Iterator[str]:
     ends = scenario["ended"]
-    yield from ends[:_IDS]
-    if len(ends) > _IDS:
-        yield f"and {len(ends) - _IDS:,} more ends of nodes by themselves"
+    yield from ends[:_FEW]
+    if len(ends) > _FEW:
+        yield f"and {len(ends) - _FEW:,} more ends of nodes by themselves"
 
 
 def _ended_meanwhile(run: Run) -> Iterator[str]:
@@ -262,8 +262,8 @@ def _ended_meanwhile(run: Run) -> Iterator[str]:
 
 def _not_judged(run: Run) -> Iterator[str]:
     for guarantee, line, ids in reading.not_judged(run):
-        where = "" if len(ids) == len(run["scenarios"]) else f" (in {', '.join(ids[:_IDS])}"
-        more = f" and {len(ids) - _IDS:,} more" if len(ids) > _IDS else ""
+        where = "" if len(ids) == len(run["scenarios"]) else f" (in {', '.join(ids[:_FEW])}"
+        more = f" and {len(ids) - _FEW:,} more" if len(ids) > _FEW else ""
         yield f"{guarantee}: add {line}{f'{where}{more})' if where else ''}"
 
 

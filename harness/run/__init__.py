@@ -73,11 +73,9 @@ class Run:
             try:
                 async with world.opened(self.setting, recorder) as self._world:
                     await raising.driven(scenario)
-            except HarnessError as error:
-                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=raising.told(error))
             except Exception as error:
                 recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=raising.told(error))
-                raised = error
+                raised = None if isinstance(error, HarnessError) else error
             finally:
                 self._world = None
         verdict = judging.judge_scenario(self.setting.folder)

@@ -24,14 +24,13 @@ from harness.runtime._child import Child
 from harness.runtime._links import ProxyLink
 from harness.runtime._node import Recipe, SystemNode
 from harness.runtime._together import to_its_end, together
-from harness.runtime.contract import Address, Beside, Ends, LinkKey, Recorder
+from harness.runtime.contract import READY_WITHIN_S, Address, Beside, Ends, LinkKey, Recorder
 from harness.runtime.journal import Journal, Undone, sweep, undo
 from harness.runtime.ports import start_lock
 from harness.system.loader import env_values
 from harness.system.model import BROKER, LOAD, LinkSpec, Service, SystemFile
 from harness.system.placeholders import render
 
-READY_WITHIN_S = 30.0
 STARTING, RUNNING = 10, 5
 
 

@@ -1,4 +1,4 @@
-"""What every runtime offers: nodes, links, and the whole. Two ways keep it: processes and, later, containers.
+"""What every runtime offers: nodes, links, and the whole. Two ways keep it: processes and containers.
 
 All moments are t_ns, CLOCK_MONOTONIC of the host, at which something was *seen* to be so by its own mechanism (a pidfd,
 the state of a task, the proxy's answer), never at which it was asked for.
@@ -24,6 +24,8 @@ Address = tuple[str, int]
 """Host and port."""
 Ends = tuple[str, str]
 """Local and remote address of a socket, "127.0.0.1:4222" each."""
+READY_WITHIN_S = 30.0
+"""How long a node may take from its start until it is ready."""
 LogLine = Mapping[str, object]
 Subscriber = Callable[[int, LogLine], None]
 """Called in the loop with t_ns of arrival and a line of the proxy's log, parsed."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.runtime.contract import READY_WITHIN_S
 from harness.starting._addresses import Mention, called_ports, paired_port, port_variable
 from harness.starting._interpolation import looks_secret
 from harness.starting._roles import Roles
@@ -21,8 +22,6 @@ _PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:[^\s/@:{]|\{env:\w+\})*:(?!\{env:)[^\s/@]+@|\b(?:nats|tls)://(?!\{)[^\s/@:]+@"
 )
 _NUMBERED = {"1": "HUP", "2": "INT", "3": "QUIT", "10": "USR1", "12": "USR2", "15": "TERM"}
-READY_WITHIN_S = 30.0
-"""As harness.runtime has it."""
 
 
 @dataclass(slots=True)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.runtime import _runtime
-from harness.starting import _parts
 from harness.starting._compose import read
 from harness.starting._system_file import Made, made_from
 from harness.starting.init import SYSTEM_FILE
@@ -174,7 +172,6 @@ def test_what_has_no_place(tmp_path: Path) -> None:
     assert "stop_signal RTMIN+3 is none that the harness sends" in told(result, "b")
     assert told(result, "c") == ""
     assert (system.services["c"].stop.signal, system.services["c"].stop.grace) == ("INT", 0.009)
-    assert _parts.READY_WITHIN_S == _runtime.READY_WITHIN_S
 
 
 @pytest.mark.parametrize(

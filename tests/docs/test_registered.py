@@ -14,7 +14,6 @@ from harness import cli, marks, plan
 from harness.faults import load_all
 from harness.faults._base import EFFECT_WITHIN_S, HEALED_WITHIN_S
 from harness.faults._counting import COUNTED_EVERY_S
-from harness.faults._down import READY_WITHIN_S
 from harness.faults._evidence import LEAST_FRESH, LEAST_RECORDS, SHARE_SEEN
 from harness.faults._reopen import WORKERS_LATER_S
 from harness.faults.bandwidth import MOST_SEEN
@@ -35,6 +34,7 @@ from harness.observe.noise import LATE_MS
 from harness.observe.probing import FRESH_EVERY_S, RECORDS_EVERY_S, REQUESTS_EVERY_S
 from harness.run import IN_HAND_WITHIN_S, Run
 from harness.run.waiting import LONGER_S
+from harness.runtime.contract import READY_WITHIN_S
 from harness.runtime.proxy import DEADLINE_S
 from harness.system import _tables as tables
 from harness.system.loader import load_system, ready_systems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 
@@ -18,7 +17,7 @@ from harness.runtime.processes import Processes
 
 from .conftest import both
 from .ears import Ears
-from .world import Lines, Wire
+from .world import Lines, Wire, cancelled
 
 needs_nft = pytest.mark.skipif("not _can_lose()", reason="losing packets needs root and nft")
 
@@ -55,10 +54,7 @@ async def test_a_share_of_the_packets_is_lost(link: ProxyLink, ears: Ears, lines
 @both
 async def test_a_loss_that_was_cancelled_leaves_no_rules(link: ProxyLink) -> None:
     for delay_s in (0, 0.001, 0.003, 0.01):
-        loss = asyncio.ensure_future(link.lose(1))
-        await asyncio.sleep(delay_s)
-        loss.cancel()
-        await asyncio.wait([loss])
+        await cancelled(link.lose(1), after_s=delay_s)
         await link.mend()
         assert not _tables(link)
         fresh = await Wire.dial((link.host, link.port))

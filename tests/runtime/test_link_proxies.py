@@ -16,7 +16,7 @@ from harness.runtime.processes import Processes
 from harness.runtime.proxy import ProxyHangs, Toxic
 
 from .conftest import both
-from .world import Lines, Wire
+from .world import Lines, Wire, cancelled
 
 
 @both
@@ -60,10 +60,7 @@ async def test_replace_keeps_refusing(link: ProxyLink) -> None:
 
 async def test_a_cut_that_was_cancelled_is_mended(link: ProxyLink, wire: Wire) -> None:
     for delay_s in (0, 0.0005, 0.001, 0.002):
-        cut = asyncio.ensure_future(link.cut("silent"))
-        await asyncio.sleep(delay_s)
-        cut.cancel()
-        await asyncio.wait([cut])
+        await cancelled(link.cut("silent"), after_s=delay_s)
         await link.mend()
         fresh = await Wire.dial((link.host, link.port))
         await fresh.answer()
@@ -91,10 +88,7 @@ async def test_a_cut_that_was_cancelled_on_its_way_never_comes_after_the_mending
 
 async def test_an_interrupted_replacement_is_made_good(link: ProxyLink) -> None:
     for delay_s in (0.001, 0.01, 0.02):
-        replaced = asyncio.ensure_future(link.replace())
-        await asyncio.sleep(delay_s)
-        replaced.cancel()
-        await asyncio.wait([replaced])
+        await cancelled(link.replace(), after_s=delay_s)
         await link.open()
         fresh = await Wire.dial((link.host, link.port))
         await fresh.close()

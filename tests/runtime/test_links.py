@@ -13,7 +13,7 @@ from harness.runtime.contract import How, Way
 
 from .conftest import both
 from .ears import Ears
-from .world import Lines, Wire
+from .world import Lines, Wire, cancelled
 
 
 @both
@@ -150,10 +150,7 @@ async def test_new_connections_are_reset_while_asked(link: ProxyLink, ears: Ears
 
 async def test_a_reset_that_was_cancelled_leaves_the_link_open(link: ProxyLink) -> None:
     for delay_s in (0, 0.001, 0.002, 0.004):
-        cut = asyncio.ensure_future(link.cut("reset"))
-        await asyncio.sleep(delay_s)
-        cut.cancel()
-        await asyncio.wait([cut])
+        await cancelled(link.cut("reset"), after_s=delay_s)
         await link.mend()
         fresh = await Wire.dial((link.host, link.port))
         await fresh.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 from harness.runtime.contract import Address
@@ -184,3 +185,11 @@ class Wire:
             await self._writer.wait_closed()
         except ConnectionError:
             return
+
+
+async def cancelled(work: Coroutine[object, object, object], *, after_s: float) -> None:
+    """Begins that, gives it up after so many seconds, and waits until it has ended."""
+    begun = asyncio.ensure_future(work)
+    await asyncio.sleep(after_s)
+    begun.cancel()
+    await asyncio.wait([begun])
