@@ -179,11 +179,19 @@ class NatsClient:
         lasts until the kernel gives up.
         """
         self._closing = True
+        self._tell_who_asked()
         self._nats._pending.clear()
         self._nats._pending_data_size = 0
         writer = getattr(self._nats._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
+
+    def _tell_who_asked(self) -> None:
+        # No answer will come. nats-py lets them wait until their time is over.
+        for answer in tuple(self._nats._resp_map.values()):
+            if not answer.done():
+                answer.set_exception(nats.errors.ConnectionClosedError())
+                answer.exception()  # so that nobody prints it where the asker has gone
 
     async def discard(self) -> None:
         """Abort, and see the library's tasks end, within a second: this client never comes back."""
@@ -227,6 +235,7 @@ class NatsClient:
     async def _on_closed(self) -> None:
         self._up.clear()
         self.lost.set()
+        self._tell_who_asked()
 
 
 class _NatsSubscription:

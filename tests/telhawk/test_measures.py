@@ -319,6 +319,7 @@ async def test_the_monitor_replaces_a_client_that_does_not_answer(
             link.freeze()
         if how == "cut":
             link.cut()
+        asked = asyncio.create_task(client.request("nobody", b"", within_s=60))
         await until(lambda: _true(not client.is_connected() or client.connection() is not before))
         if how != "cut":
             with pytest.raises(NotConnected):
@@ -328,6 +329,8 @@ async def test_the_monitor_replaces_a_client_that_does_not_answer(
         if how == "silent":
             link.cut()
         assert await asyncio.wait_for(client.connected(), 5) is not before
+        with pytest.raises(MessagingError):  # not a minute later
+            await asyncio.wait_for(asked, 1)
 
         await observer.publish("here", b"after")
         await observer.flush()
