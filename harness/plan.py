@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import HarnessError, UnknownName, UsageError
 from harness.system.model import State, SystemFile
-from harness.verdict import Verdict, exit_code, merge, worst_exit
+from harness.verdict import Verdict, exit_code, merge
 
 SCHEMA = 1
 NEEDS = ("broker", "entry", "worker", "dependency", "effects")
@@ -237,11 +237,3 @@ def _weaknesses(plan: Plan, scenarios: Sequence[JSON]) -> JSON:
             where.append({**entry, "verdict": verdict, "wanted": str(wanted)})
         result[weakness] = {"reproduced": all(w["verdict"] == w["wanted"] for w in where), "where": where}
     return result
-
-
-def write_nightly(reports: Path, runs: Sequence[tuple[str, str, int]]) -> int:
-    """Writes nightly.json ({runs: [{run, system, exit}]}) and returns the worst exit of them."""
-    worst = worst_exit(code for *_, code in runs)
-    entries = [{"run": run, "system": system, "exit": exit_} for run, system, exit_ in runs]
-    write_json(reports / "nightly.json", {"schema": SCHEMA, "runs": entries, "exit": worst})
-    return worst

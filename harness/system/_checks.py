@@ -331,6 +331,15 @@ def _hardening(data: Raw) -> Iterator[Mistake]:
         # Each circle is told once, where its first name stands in the file.
         if circle and name == min(circle, key=list(needs).index):
             yield Mistake(path, f"needs itself: {' -> '.join([*circle, name])}", "take one of these needs out")
+    shown = [exposed for state in tables(data, "states").values() for exposed in tables(state, "exposes").values()]
+    weaknesses = list(dict.fromkeys(weakness for exposed in shown for weakness in exposed))
+    for name, removed in table(data, "hardening", "removes").items():
+        path = ("hardening", "removes", name)
+        if name not in switches:
+            yield Mistake(path, "no switch has this name", suggestion(name, switches))
+        for number, weakness in enumerate(texts(removed)):
+            if weakness not in weaknesses:
+                yield Mistake((*path, number), "no state exposes this weakness", suggestion(weakness, weaknesses), weakness)
 
 
 def _circle(name: str, needs: dict[str, list[str]]) -> list[str]:
