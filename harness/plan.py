@@ -69,6 +69,7 @@ class Plan:
     planned: Sequence[Planned] = ()
     skipped: Sequence[Skipped] = ()
     started: str = ""
+    weaknesses: Mapping[str, str] = field(default_factory=dict)
     schema: int = field(default=SCHEMA)
 
 
@@ -235,5 +236,6 @@ def _weaknesses(plan: Plan, scenarios: Sequence[JSON]) -> JSON:
             verdict = next((f["verdict"] for f in findings if f["clause"] == clause), "missing")
             entry = {"scenario": planned.scenario, "state": planned.state, "clause": clause}
             where.append({**entry, "verdict": verdict, "wanted": str(wanted)})
-        result[weakness] = {"reproduced": all(w["verdict"] == w["wanted"] for w in where), "where": where}
+        reproduced = all(w["verdict"] == w["wanted"] for w in where)
+        result[weakness] = {"says": plan.weaknesses.get(weakness, ""), "reproduced": reproduced, "where": where}
     return result

@@ -100,8 +100,9 @@ class Where(TypedDict):
 
 
 class Weakness(TypedDict):
-    """Reproduced: in every place of `where` the clause came out as wanted."""
+    """What it `says`; reproduced: in every place of `where` the clause came out as wanted."""
 
+    says: str
     reproduced: bool
     where: list[Where]
 
