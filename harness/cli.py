@@ -194,21 +194,50 @@ def clean(runs: bool, keep: int, images: bool, as_json: bool) -> int:
     return 2 if left else 0
 
 
+jobs_option = click.option("-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side.")
+
+
 @main.command()
-@click.option("-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side.")
+@jobs_option
 def nightly(jobs: int | None) -> int:
     """The night's runs: telhawk as documented and hardened, bare, and the example; writes reports/nightly.json."""
-    from harness import launching
+    from harness.series import nightly as night
 
-    return launching.nightly(REPORTS, jobs)
+    return night.nightly(REPORTS, jobs)
 
 
 @main.command()
 @click.argument("count", type=click.IntRange(1), default=10)
 @click.option("--system", default="telhawk", show_default=True)
-@click.option("-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side.")
-def rounds(count: int, system: str, jobs: int | None) -> int:
+@click.option(
+    "--runtime", "runtimes", type=click.Choice(RUNTIMES), multiple=True, default=(PROCESSES,),
+    help="Where the system runs; given twice, COUNT rounds in each.",
+)  # fmt: skip
+@jobs_option
+def rounds(count: int, system: str, runtimes: tuple[str, ...], jobs: int | None) -> int:
     """Judge a system COUNT times and write reports/rounds.json: k of n a clause, and the smallest margin."""
     from harness import launching
+    from harness.series import rounds as again
 
-    return launching.rounds(REPORTS, count, system, jobs)
+    return again.rounds(REPORTS, count, launching.Asked(system, jobs=jobs), runtimes)
+
+
+@main.command()
+@click.option("--system", default="telhawk", show_default=True, help="Ready-made system, or a system file.")
+@click.option("--scenarios", type=click.Path(path_type=Path), help="A folder or file of scenarios.")
+@click.option("--runtime", type=click.Choice(RUNTIMES), default=PROCESSES, help="Where the system runs.")
+@click.option("--measure", "measures", multiple=True, help="Only this one; may be given again.")
+@click.option("--full", is_flag=True, help="Every scenario, not only calm, a crash, and those that a measure is for.")
+@click.option("--fresh", is_flag=True, help="Start anew, instead of going on with what an interrupted one left.")
+@jobs_option
+def ablate(system: str, scenarios: Path | None, runtime: str, measures: tuple[str, ...], full: bool, fresh: bool,
+           jobs: int | None) -> int:  # fmt: skip
+    """Take each measure out, and put each in alone: what breaks without it, what it repairs, what it costs.
+
+    Writes reports/ablation.json. Interrupted, it goes on where it was.
+    """
+    from harness import launching
+    from harness.series import ablation
+
+    asked = launching.Asked(system, runtime=runtime, scenarios=scenarios, jobs=jobs)
+    return ablation.ablate(REPORTS, asked, measures=measures, full=full, fresh=fresh)

@@ -1,4 +1,4 @@
-"""Runs started from the command line: one system judged, a night of them, a scenario again.
+"""Runs started from the command line: one system judged, a stored run judged again, a scenario run again.
 
 Scenarios are pytest tests, so a run is a run of pytest with our plugin; this module chooses its arguments and turns
 what came out into an exit code.
@@ -12,8 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,6 @@ from harness.verdict import worst_exit
 
 JSON = dict[str, Any]
 INTERRUPTED = 130
-NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", None))
-"""What a night judges: each system and its states."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Asked:
     scenarios: Path | None = None
     jobs: int | None = None
     seed: int | None = None
-    nodeid: str | None = None
+    nodeids: tuple[str, ...] = ()
 
 
 def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | None, int]:
@@ -63,7 +60,7 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
         return None, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else 2
     verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
     if not quiet:
-        _print(terminal.summary_lines(verdict, _look(), report=_shown(folder / "index.html")))
+        say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
     return folder, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(verdict["exit"])
 
 
@@ -91,7 +88,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
     folder = (asked.scenarios or plan.scenarios_folder()).absolute()
     root = folder if folder.is_dir() else folder.parent
     fixed = any(service.fixed for service in load_system(asked.system).services.values())
-    jobs = 1 if fixed else asked.jobs or max(1, (os.cpu_count() or 1) // 2)
+    jobs = 1 if fixed or len(asked.nodeids) == 1 else asked.jobs or max(1, (os.cpu_count() or 1) // 2)
     chosen = [
         *("--nats-system", asked.system),
         *(("--nats-states", asked.states) if asked.states else ()),
@@ -100,7 +97,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *("--nats-runtime", asked.runtime, "--nats-reports", str(reports.absolute())),
         *(("-k", asked.keyword) if asked.keyword else ()),
     ]
-    parallel = ["-n", str(jobs), "--dist", "load", "--maxschedchunk", "1"] if jobs > 1 and not asked.nodeid else []
+    parallel = ["-n", str(jobs), "--dist", "load", "--maxschedchunk", "1"] if jobs > 1 else []
     plugins = [
         *("-p", "no:locust"),
         *("-p", "no:cacheprovider"),
@@ -110,8 +107,8 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
     ]
     plugins += ["-o", "asyncio_default_fixture_loop_scope=function"]
     shown = ["-qq", "--no-header", "--no-summary", "--nats-quiet"]
-    where = str(root / asked.nodeid) if asked.nodeid else str(folder)
-    return [where, "-c", os.devnull, "--rootdir", str(root), *plugins, *shown, *parallel, *chosen]
+    where = [str(root / nodeid) for nodeid in asked.nodeids] or [str(folder)]
+    return [*where, "-c", os.devnull, "--rootdir", str(root), *plugins, *shown, *parallel, *chosen]
 
 
 def _settings(asked: Asked) -> dict[str, str | None]:
@@ -121,11 +118,13 @@ def _settings(asked: Asked) -> dict[str, str | None]:
     return {**chosen, "seed": seed, "reports": None, "folder": None}
 
 
-def _look() -> terminal.Look:
+def look() -> terminal.Look:
+    """How this terminal wants its lines."""
     return terminal.Look.of(sys.stdout, os.environ)
 
 
-def _print(lines: Iterable[str]) -> None:
+def say(lines: Iterable[str]) -> None:
+    """Prints lines at once."""
     for line in lines:
         print(line)
     sys.stdout.flush()
@@ -196,7 +195,7 @@ def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
     plan.write_json(folder / "verdict.json", verdict)
     page.write(folder)
     if not quiet:
-        _print(terminal.summary_lines(verdict, _look(), report=_shown(folder / "index.html")))
+        say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
     return verdict
 
 
@@ -224,7 +223,7 @@ def replay(reports: Path, name: str, scenario: str | None, seed: int | None) -> 
             runtime=made.runtime,
             scenarios=Path(made.scenarios),
             seed=made.seed if seed is None else seed,
-            nodeid=entry.nodeid,
+            nodeids=(entry.nodeid,),
         )
         codes.append(launch(asked, reports)[1])
     return worst_exit(codes)
@@ -237,61 +236,3 @@ def _differences(versions: dict[str, str]) -> Iterator[str]:
     for name, then in versions.items():
         if now.get(name) != then:
             yield f"{name} was {then}, here it is {now.get(name)}"
-
-
-def nightly(reports: Path, jobs: int | None) -> int:
-    """Judges each system of the night; writes nightly.json; the worst exit."""
-    runs: list[tuple[str, str, int]] = []
-    root = plan.PACKAGE.parent
-    for system, states in NIGHT:
-        path = str(root / system) if system.endswith(".toml") else system
-        if system.endswith(".toml") and not Path(path).exists():
-            print(f"{system} is not here (an installed wheel has no examples)", file=sys.stderr)
-            continue
-        print(f"\n{system}{f', states: {states}' if states else ''}", flush=True)
-        folder, code = launch(Asked(path, states, jobs=jobs), reports)
-        runs.append((folder.name if folder else "", load_system(path).system.name, code))
-        if code == INTERRUPTED:
-            break
-    code = plan.write_nightly(reports, runs)
-    print()
-    _print(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), _look()))
-    return code
-
-
-def rounds(reports: Path, count: int, system: str, jobs: int | None) -> int:
-    """Judges a system again and again; writes rounds.json with k of n and the smallest margin of each clause."""
-    clauses: dict[tuple[str, str], list[JSON]] = defaultdict(list)
-    alarms: list[str] = []
-    codes = []
-    for number in range(1, count + 1):
-        print(f"\nround {number} of {count}", flush=True)
-        folder, code = launch(Asked(system, jobs=jobs), reports)
-        codes.append(code)
-        if folder is None:
-            break
-        verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
-        for found in verdict["scenarios"]:
-            for finding in found["findings"]:
-                clauses[found["id"], finding["clause"]].append(finding)
-        alarms += [f"{folder.name}: {reason}" for reason in verdict["reasons"] if not verdict["as_expected"]]
-    table = [
-        {
-            "scenario": scenario,
-            "clause": clause,
-            "holds": sum(found["verdict"] == "holds" for found in findings),
-            "of": len(findings),
-            "smallest_margin": _margin(findings),
-            "unit": findings[0]["unit"],
-        }
-        for (scenario, clause), findings in sorted(clauses.items())
-    ]
-    summary = {"system": system, "rounds": len(codes), "exits": codes, "alarms": alarms, "clauses": table}
-    plan.write_json(reports / "rounds.json", summary)
-    print(f"{len(codes)} rounds, {len(alarms)} alarms; written: {reports / 'rounds.json'}")
-    return worst_exit(codes)
-
-
-def _margin(findings: Sequence[JSON]) -> float | None:
-    margins = [f["bound"] - f["measured"] for f in findings if f["bound"] is not None and f["measured"] is not None]
-    return round(min(margins), 4) if margins else None

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import HarnessError, UnknownName, UsageError
 from harness.system.model import State, SystemFile
-from harness.verdict import Verdict, exit_code, merge, worst_exit
+from harness.verdict import Verdict, exit_code, merge
 
 SCHEMA = 1
 NEEDS = ("broker", "entry", "worker", "dependency", "effects")
@@ -69,6 +69,7 @@ class Plan:
     planned: Sequence[Planned] = ()
     skipped: Sequence[Skipped] = ()
     started: str = ""
+    weaknesses: Mapping[str, str] = field(default_factory=dict)
     schema: int = field(default=SCHEMA)
 
 
@@ -235,13 +236,6 @@ def _weaknesses(plan: Plan, scenarios: Sequence[JSON]) -> JSON:
             verdict = next((f["verdict"] for f in findings if f["clause"] == clause), "missing")
             entry = {"scenario": planned.scenario, "state": planned.state, "clause": clause}
             where.append({**entry, "verdict": verdict, "wanted": str(wanted)})
-        result[weakness] = {"reproduced": all(w["verdict"] == w["wanted"] for w in where), "where": where}
+        reproduced = all(w["verdict"] == w["wanted"] for w in where)
+        result[weakness] = {"says": plan.weaknesses.get(weakness, ""), "reproduced": reproduced, "where": where}
     return result
-
-
-def write_nightly(reports: Path, runs: Sequence[tuple[str, str, int]]) -> int:
-    """Writes nightly.json ({runs: [{run, system, exit}]}) and returns the worst exit of them."""
-    worst = worst_exit(code for *_, code in runs)
-    entries = [{"run": run, "system": system, "exit": exit_} for run, system, exit_ in runs]
-    write_json(reports / "nightly.json", {"schema": SCHEMA, "runs": entries, "exit": worst})
-    return worst

@@ -134,6 +134,7 @@ class Session:
             planned=[planned for nodeid, planned in self._planned.items() if nodeid in chosen],
             skipped=self._skipped,
             started=self.started,
+            weaknesses=self.system.weaknesses,
         )
         if write:
             plan.write_plan(self.folder(), self.made)

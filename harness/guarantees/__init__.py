@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.guarantees import available, converges, core_loss, effects, no_loss, no_phantoms, reconnects
-from harness.guarantees._base import REGISTRY, Guarantee, clause_names, tainted
+from harness.guarantees._base import REGISTRY, Guarantee, clause_names, judged_clauses, tainted
 from harness.guarantees._facts import facts
 from harness.history.reader import History
 from harness.verdict import Finding
 
-__all__ = ["REGISTRY", "clause_names", "judge"]
+__all__ = ["REGISTRY", "clause_names", "judge", "judged_clauses"]
 
 ALWAYS: tuple[Guarantee, ...] = (
     no_loss.NoLoss(),

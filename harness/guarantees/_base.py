@@ -35,7 +35,8 @@ class Clause:
     """One sentence of a promise: its full name, its unit, and what it rests on.
 
     `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it; `compares`: those of the
-    two `stretches` alone. `sources`: observers without which it says nothing.
+    two `stretches` alone. `sources`: observers without which it says nothing. `judged`: false for what is measured
+    and never judged.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Clause:
     timing: bool = False
     compares: bool = False
     sources: frozenset[str] = frozenset()
+    judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ def _instead(name: str, bound: object) -> str:
 def clause_names() -> frozenset[str]:
     """Every clause of every guarantee, by its full name."""
     return frozenset(clause.name for guarantee in REGISTRY.values() for clause in guarantee.clauses)
+
+
+def judged_clauses() -> frozenset[str]:
+    """Those that can come out violated."""
+    return frozenset(clause.name for guarantee in REGISTRY.values() for clause in guarantee.clauses if clause.judged)
 
 
 def promise(history: History, name: str) -> float:

@@ -19,7 +19,7 @@ class CoreLoss(Guarantee):
     """Of workloads of kind core: accepted, and seen neither by the effects nor, where there are none, by the taps."""
 
     name: ClassVar[str] = "core_loss"
-    clauses: ClassVar[tuple[Clause, ...]] = (Clause("core_loss", "operations"),)
+    clauses: ClassVar[tuple[Clause, ...]] = (Clause("core_loss", "operations", judged=False),)
     needs: ClassVar[frozenset[str]] = frozenset({"arrivals"})
 
     def judge(self, history: History) -> Sequence[Finding]:

@@ -148,7 +148,8 @@ class Sums:
     skipped: int
     unexpected: int
     clauses: dict[str, int]
-    """Findings by verdict."""
+    """Findings by verdict, without those that are measured alone."""
+    measured: int
     not_judged: int
     """Guarantees that a scenario could not judge, summed over the scenarios."""
     operations: dict[str, int]
@@ -169,7 +170,8 @@ def sums(run: Run) -> Sums:
     """The run's numbers, counted here from its scenarios."""
     scenarios = run["scenarios"]
     faults = [fault for scenario in scenarios for fault in scenario["faults"]]
-    verdicts = [finding["verdict"] for scenario in scenarios for finding in scenario["findings"]]
+    found = [finding for scenario in scenarios for finding in scenario["findings"]]
+    verdicts = [one["verdict"] for one in found if one["bound"] is not None or one["verdict"] != Verdict.HOLDS]
     operations = {"offered": 0, "ok": 0, "fail": 0, "unknown": 0}
     for scenario in scenarios:
         for name, n in zip(operations, _operations(scenario), strict=True):
@@ -181,6 +183,7 @@ def sums(run: Run) -> Sums:
         skipped=len(run["skipped"]),
         unexpected=len(to_look_at(run)),
         clauses={verdict.value: verdicts.count(verdict.value) for verdict in Verdict},
+        measured=len(found) - len(verdicts),
         not_judged=sum(len(scenario["not_judged"]) for scenario in scenarios),
         operations=operations,
         faults=len(faults),

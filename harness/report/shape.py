@@ -100,8 +100,9 @@ class Where(TypedDict):
 
 
 class Weakness(TypedDict):
-    """Reproduced: in every place of `where` the clause came out as wanted."""
+    """What it `says`; reproduced: in every place of `where` the clause came out as wanted."""
 
+    says: str
     reproduced: bool
     where: list[Where]
 
@@ -150,8 +151,12 @@ class NightRun(TypedDict):
 
 
 class Night(TypedDict):
-    """nightly.json; `exit` is the worst of its runs', or of a check of the whole night."""
+    """nightly.json; `exit` is the worst of its runs', or of a check of the whole night.
+
+    `unproven` says which fault never had evidence, and which clause was judged on nothing, all night long.
+    """
 
     schema: NotRequired[int]
     runs: list[NightRun]
+    unproven: NotRequired[list[str]]
     exit: int

@@ -86,6 +86,7 @@ def night_lines(nightly: Mapping[str, Any], look: Look) -> list[str]:
         f"{_exit(run['exit'], look, 15)}  {run['system']:{width}}  {run['run']}  exit {run['exit']}"
         for run in night["runs"]
     ]
+    lines += [f"unproven: {sentence}" for sentence in night.get("unproven", ())]
     lines.append(f"{count(len(night['runs']), 'run')} this night: {_exit(night['exit'], look)} (exit {night['exit']})")
     return [look.encoded(line) for line in lines]
 

@@ -1,4 +1,4 @@
-"""What one table of a system file says about another: measures, states, kinds, streams, ports and files.
+"""What one table of a system file says about another: kinds, streams, ports and files.
 
 Works on the file's raw tables, so that these mistakes are told together with the ones of single values; whatever has
 the wrong type counts as absent here, because the model has said so already.
@@ -7,42 +7,20 @@ the wrong type counts as absent here, because the model has said so already.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 
-from harness.errors import UsageError, suggestion
-from harness.system import _measures
+from harness.errors import suggestion
+from harness.system._checks_states import check_states
 from harness.system._lines import Path
 from harness.system._mistakes import Mistake
+from harness.system._raw import Raw, items, table, tables, texts
 from harness.system.model import KINDS
 from harness.system.placeholders import ADDRESS_FORMS, RESERVED, address, environment_name, names, strings
 
-Raw = dict[str, object]
 MARKER_HEADER = "Harness-Op"
 """The header of every message that the load publishes, with its {op}."""
-
-
-def table(data: object, *keys: str) -> Raw:
-    """The table at `keys`; an empty one where there is none."""
-    for key in keys:
-        data = data.get(key) if isinstance(data, dict) else None
-    return data if isinstance(data, dict) else {}
-
-
-def tables(data: object, *keys: str) -> dict[str, Raw]:
-    """The tables in the table at `keys`, by name."""
-    return {name: found for name, found in table(data, *keys).items() if isinstance(found, dict)}
-
-
-def items(data: object) -> list[object]:
-    """A list; an empty one where it is something else."""
-    return data if isinstance(data, list) else []
-
-
-def texts(data: object) -> list[str]:
-    """The texts in a list."""
-    return [item for item in items(data) if isinstance(item, str)]
 
 
 def working_workloads(data: Raw) -> Raw:
@@ -71,9 +49,7 @@ def check(data: Raw, folder: FilePath, clauses: Collection[str] | None) -> Itera
     yield from _prepare(data)
     for name, workload in tables(data, "workloads").items():
         yield from _workload(("workloads", name), workload, data, folder)
-    yield from _hardening(data)
-    for name, state in tables(data, "states").items():
-        yield from _state(("states", name), state, data, clauses)
+    yield from check_states(data, clauses)
 
 
 def _missing(path: Path, fix: str) -> Mistake:
@@ -307,68 +283,3 @@ def _records(path: Path, way: str, effects: Raw) -> Iterator[Mistake]:
     if "next" in effects and not goes_on:
         fix = "leave next out" if way == "stream" else "add {cursor}, or leave next out"
         yield Mistake((*path, way), "has no {cursor} to put next into", fix)
-
-
-# ---- measures and states --------------------------------------------------------------------------------------------
-
-
-def _hardening(data: Raw) -> Iterator[Mistake]:
-    switches = texts(table(data, "hardening").get("switches"))
-    for number, name in enumerate(switches):
-        if name in ("all", "none"):
-            yield Mistake(("hardening", "switches", number), f"{name} has a meaning of its own", "call it otherwise")
-        if name in switches[:number]:
-            yield Mistake(("hardening", "switches", number), "is there twice", "leave one", name)
-    needs = {name: texts(bases) for name, bases in table(data, "hardening", "needs").items()}
-    for name, bases in needs.items():
-        path: Path = ("hardening", "needs", name)
-        if name not in switches:
-            yield Mistake(path, "no switch has this name", suggestion(name, switches))
-        for number, base in enumerate(bases):
-            if base not in switches:
-                yield Mistake((*path, number), "no switch has this name", suggestion(base, switches), base)
-        circle = _circle(name, needs)
-        # Each circle is told once, where its first name stands in the file.
-        if circle and name == min(circle, key=list(needs).index):
-            yield Mistake(path, f"needs itself: {' -> '.join([*circle, name])}", "take one of these needs out")
-
-
-def _circle(name: str, needs: dict[str, list[str]]) -> list[str]:
-    """The way from a measure back to itself, without its end; empty where there is none."""
-    ways, seen = [[name]], set[str]()
-    while ways:
-        way = ways.pop()
-        for base in needs.get(way[-1], []):
-            if base == name:
-                return way
-            if base not in seen:
-                seen.add(base)
-                ways.append([*way, base])
-    return []
-
-
-def _state(path: Path, state: Raw, data: Raw, clauses: Collection[str] | None) -> Iterator[Mistake]:
-    spec = state.get("hardening")
-    switches = texts(table(data, "hardening").get("switches"))
-    if isinstance(spec, str) and "hardening" not in data:
-        fix = "add a table [hardening] with variable and switches"
-        yield Mistake((*path, "hardening"), "the file names no measures", fix, spec)
-    elif isinstance(spec, str) and switches:
-        yield from _spec((*path, "hardening"), spec, switches, data)
-    exposes = tables(state, "exposes")
-    if exposes and state.get("expect", "holds") == "holds":
-        fix = 'write expect = "exposed", or leave exposes out'
-        yield Mistake((*path, "exposes"), "a state that holds exposes nothing", fix)
-    for scenario, weaknesses in exposes.items():
-        for weakness, clause in weaknesses.items():
-            if clauses is not None and isinstance(clause, str) and clause not in clauses:
-                where = (*path, "exposes", scenario, weakness)
-                yield Mistake(where, "no such clause", suggestion(clause, clauses), clause)
-
-
-def _spec(path: Path, spec: str, switches: Sequence[str], data: Raw) -> Iterator[Mistake]:
-    needs = {name: texts(bases) for name, bases in table(data, "hardening", "needs").items()}
-    try:
-        _measures.resolve(spec, switches, needs)
-    except UsageError as error:
-        yield Mistake(path, error.what, error.fix, spec)

@@ -346,11 +346,15 @@ class Promises(Table):
 
 
 class Hardening(Table):
-    """`[hardening]`: the variable that every service gets, the measures' names, and which needs which others on."""
+    """`[hardening]`: the variable that every service gets, the measures' names, and which needs which others on.
+
+    `removes` is measure -> the weaknesses that it removes: what shows in a state's `exposes`, and is gone with it.
+    """
 
     variable: Variable
     switches: Annotated[tuple[Name, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     needs: dict[str, Texts] = {}
+    removes: dict[str, Texts] = {}
 
 
 class State(Table):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from harness.errors import SystemFileError, UnknownName, UsageError
 from harness.system import _checks, _measures, _places
-from harness.system._checks import Raw
+from harness.system._raw import Raw
 from harness.system._lines import Lines
 from harness.system._mistakes import Mistake, listed, schema_mistakes
 from harness.system.model import SystemFile

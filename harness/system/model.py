@@ -140,6 +140,7 @@ class SystemFile(Table):
     promises: Promises = Promises()
     hardening: Hardening | None = None
     states: dict[Label, State] = Field(default_factory=dict)
+    weaknesses: dict[str, str] = Field(default_factory=dict)
 
     _path: Path = PrivateAttr(default=Path("system.toml"))
     _shown: str = PrivateAttr(default="system.toml")

@@ -1,0 +1,175 @@
+"""One system with each of its measures taken out, and with each alone: what every one of them is there for.
+
+Each trial is a run of its own. What is done is in reports/ablation.json after each, so that an interrupted series goes
+on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import launching, plan
+from harness.errors import HarnessError, UnknownName, UsageError
+from harness.guarantees._base import NS, load_window
+from harness.history.reader import History
+from harness.run.versions import versions
+from harness.series._matrix import Cost, Effect, Result, effect, grid, told
+from harness.system.loader import load_system
+from harness.system.model import Hardening, SystemFile
+
+JSON = dict[str, Any]
+SCHEMA = 1
+CRASH = "broker_crash"
+"""Beside calm, which tells what a measure costs, a scenario of every trial: the fault that touches most of them."""
+ALL, NONE = "hardened", "documented"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One choice of measures, and the scenarios that judge it."""
+
+    name: str
+    hardening: str
+    scenarios: tuple[str, ...]
+
+
+def ablate(
+    reports: Path, asked: launching.Asked, *, measures: Sequence[str] = (), full: bool = False, fresh: bool = False
+) -> int:
+    """Runs what is not done yet, writes ablation.json, prints the matrix; 0, or what ended it. Raises UsageError."""
+    file = load_system(asked.system, check_env=True)
+    if file.hardening is None:
+        raise UsageError("the system has no measures to take out", where=asked.system, fix="add a table [hardening]")
+    for measure in measures:
+        if measure not in file.hardening.switches:
+            raise UnknownName(measure, file.hardening.switches, kind="measure", where="--measure")
+    chosen = measures or file.hardening.switches
+    planned = {entry["scenario"]: entry for entry in launching.planned(replace(asked, hardening="all"))["planned"]}
+    always = [name for name, entry in planned.items() if full or entry["calm"] or name == CRASH]
+    trials = list(_trials(file, file.hardening, chosen, list(planned), always))
+    done = _done(reports, _key(file, asked, full=full), fresh=fresh)
+    print(f"{len(trials)} trials, {sum(trial.name in done['trials'] for trial in trials)} of them done before")
+    for number, trial in enumerate(trials, start=1):
+        if trial.name in done["trials"]:
+            continue
+        print(f"\ntrial {number} of {len(trials)}: {trial.name}", flush=True)
+        nodeids = tuple(planned[name]["nodeid"].partition("[")[0] for name in trial.scenarios)
+        folder, code = launching.launch(replace(asked, hardening=trial.hardening, nodeids=nodeids), reports, quiet=True)
+        if code == launching.INTERRUPTED:
+            print("interrupted; the same command goes on from here")
+            return code
+        if folder is None:
+            raise HarnessError("the trial left no verdict", where=trial.name, fix="the lines above say why")
+        done["trials"][trial.name] = _result(folder, trial.hardening)
+        plan.write_json(reports / "ablation.json", done)
+    effects = {measure: _effect(done["trials"], measure) for measure in chosen}
+    plan.write_json(reports / "ablation.json", {**done, "measures": effects})
+    launching.say(_summary(done["trials"], effects))
+    print(f"written: {reports / 'ablation.json'}")
+    return 0
+
+
+def _trials(
+    file: SystemFile, hardening: Hardening, measures: Sequence[str], scenarios: Sequence[str], always: Sequence[str]
+) -> Iterator[Trial]:
+    """The system with all measures and with none, then without each of them, and with each alone."""
+
+    def asked(wanted: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in scenarios if name in wanted or name in always)
+
+    shown = {measure: _shown(file, hardening, measure) for measure in measures}
+    every = asked([name for names in shown.values() for name in names])
+    yield Trial(ALL, "all", every)
+    yield Trial(NONE, "none", every)
+    for measure in measures:
+        on = [name for name in hardening.switches if name not in _with_dependents(hardening, measure)]
+        yield Trial(f"without {measure}", ",".join(on) or "none", asked(shown[measure]))
+        yield Trial(f"{measure} alone", ",".join(_with_bases(hardening, measure)), asked(shown[measure]))
+
+
+def _shown(file: SystemFile, hardening: Hardening, measure: str) -> list[str]:
+    """The scenarios that expose a weakness which the measure removes."""
+    removed = hardening.removes.get(measure, ())
+    return [exposure.scenario for exposure in file.exposures() if exposure.weakness in removed]
+
+
+def _with_dependents(hardening: Hardening, measure: str) -> set[str]:
+    """The measure and those that cannot be on without it."""
+    out = {measure}
+    while more := {name for name, bases in hardening.needs.items() if name not in out and out & set(bases)}:
+        out |= more
+    return out
+
+
+def _with_bases(hardening: Hardening, measure: str) -> list[str]:
+    """The measure and those without which it cannot be on, in the file's order."""
+    on = {measure}
+    while more := {base for name in on for base in hardening.needs.get(name, ())} - on:
+        on |= more
+    return [name for name in hardening.switches if name in on]
+
+
+def _key(file: SystemFile, asked: launching.Asked, *, full: bool) -> str:
+    """What trials have in common that may be put side by side: the system as it is, and what it runs on."""
+    common = [asked.runtime, str(asked.scenarios), full, versions(file.broker.version)]
+    told = json.dumps([file.model_dump(mode="json"), common], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _done(reports: Path, key: str, *, fresh: bool) -> JSON:
+    """What an earlier, interrupted series has left, if it is of the same system on the same versions."""
+    path = reports / "ablation.json"
+    if not fresh and path.exists():
+        stored: JSON = json.loads(path.read_text("utf-8"))
+        if (stored.get("schema"), stored.get("key")) == (SCHEMA, key):
+            return {name: stored[name] for name in ("schema", "key", "trials")}
+        print(f"{path} is of another system file, other versions or other scenarios: starting anew")
+    reports.mkdir(parents=True, exist_ok=True)
+    return {"schema": SCHEMA, "key": key, "trials": {}}
+
+
+def _result(folder: Path, hardening: str) -> Result:
+    verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+    findings = {
+        found["id"].partition("[")[0]: {one["clause"]: one["verdict"] for one in found["findings"]}
+        for found in verdict["scenarios"]
+    }
+    calm = next((entry for entry in plan.read_plan(folder).planned if entry.calm), None)
+    cost = None if calm is None else _cost(folder / "scenarios" / calm.folder)
+    return Result(run=folder.name, hardening=hardening, findings=findings, cost=cost)
+
+
+def _cost(scenario: Path) -> Cost | None:
+    """What the work cost in calm, from the scenario's history and findings."""
+    if not (scenario / "history").is_dir():
+        return None
+    findings = {found["clause"]: found for found in json.loads((scenario / "verdict.json").read_text())["findings"]}
+    history = History.open(scenario / "history")
+    window = load_window(history)
+    cores = [
+        line["cpu"].get("system", 0.0) + line["cpu"].get("broker", 0.0)
+        for line in history.lines("noise")
+        if line.get("cpu") and window.from_ns <= line["from_ns"] and line["t_ns"] <= window.to_ns
+    ]
+    seconds = (window.to_ns - window.from_ns) / NS
+    used = sum(cores) / len(cores) if cores else 0.0
+    latency = findings.get("available.latency", {}).get("measured")
+    per_core = history.count() / seconds / used if seconds and used else None
+    return Cost(p95_ms=latency, per_core=per_core)
+
+
+def _effect(trials: Mapping[str, Result], measure: str) -> Effect:
+    return effect(trials, trials.get(f"without {measure}"), trials.get(f"{measure} alone"))
+
+
+def _summary(trials: Mapping[str, Result], effects: Mapping[str, Effect]) -> Iterator[str]:
+    yield ""
+    for measure, found in effects.items():
+        yield from told(measure, found, (trials[ALL]["cost"], trials[f"without {measure}"]["cost"]))
+    yield ""
+    yield from grid(effects)

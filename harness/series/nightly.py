@@ -1,0 +1,78 @@
+"""The night's runs, each a system in its states, and a check of the whole night."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import launching, plan
+from harness.guarantees import judged_clauses
+from harness.report import terminal
+from harness.system.loader import load_system
+from harness.verdict import Verdict, worst_exit
+
+JSON = dict[str, Any]
+NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", None))
+"""What a night judges: each system and its states."""
+
+
+def nightly(reports: Path, jobs: int | None) -> int:
+    """Judges each system of the night; writes nightly.json; the worst exit."""
+    runs: list[JSON] = []
+    folders: list[Path] = []
+    root = plan.PACKAGE.parent
+    for system, states in NIGHT:
+        path = str(root / system) if system.endswith(".toml") else system
+        if system.endswith(".toml") and not Path(path).exists():
+            print(f"{system} is not here (an installed wheel has no examples)", file=sys.stderr)
+            continue
+        print(f"\n{system}{f', states: {states}' if states else ''}", flush=True)
+        folder, code = launching.launch(launching.Asked(path, states, jobs=jobs), reports)
+        runs.append({"run": folder.name if folder else "", "system": load_system(path).system.name, "exit": code})
+        folders += [folder] if folder else []
+        if code == launching.INTERRUPTED:
+            break
+    code = write(reports, runs, [json.loads((folder / "verdict.json").read_text("utf-8")) for folder in folders])
+    print()
+    launching.say(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), launching.look()))
+    return code
+
+
+def write(reports: Path, runs: Sequence[JSON], verdicts: Sequence[JSON]) -> int:
+    """Writes nightly.json; the worst exit of the runs, and at least 2 where the night left something unproven."""
+    unproven = [*_faults(verdicts), *_clauses(verdicts)]
+    worst = worst_exit([*(run["exit"] for run in runs), 2 if unproven else 0])
+    plan.write_json(
+        reports / "nightly.json", {"schema": plan.SCHEMA, "runs": list(runs), "unproven": unproven, "exit": worst}
+    )
+    return worst
+
+
+def _faults(verdicts: Iterable[JSON]) -> Iterator[str]:
+    """The faults of planned scenarios that had evidence in none of their states."""
+    bit: dict[tuple[str, str, str], bool] = {}
+    for verdict in verdicts:
+        for scenario in verdict["scenarios"]:
+            name = scenario["id"].partition("[")[0]
+            for fault in scenario["faults"]:
+                key = (verdict["system"], name, fault["kind"])
+                bit[key] = bit.get(key, False) or fault["bit"]
+    for (system, scenario, kind), seen in sorted(bit.items()):
+        if not seen:
+            yield f"the fault {kind} of {system}'s {scenario} never had evidence"
+
+
+def _clauses(verdicts: Iterable[JSON]) -> Iterator[str]:
+    """The clauses that were judged on nothing, the whole night long."""
+    judged = {
+        finding["clause"]
+        for verdict in verdicts
+        for scenario in verdict["scenarios"]
+        for finding in scenario["findings"]
+        if finding["verdict"] != Verdict.INCONCLUSIVE and finding["bound"] is not None and finding["counted"]
+    }
+    for clause in sorted(judged_clauses() - judged):
+        yield f"{clause} was never judged on anything"

@@ -1,0 +1,54 @@
+"""What a whole night left unproven makes it exit 2, however green its runs are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.guarantees import judged_clauses
+from harness.report.terminal import Look, night_lines
+from harness.series import nightly
+
+JSON = dict[str, Any]
+RUNS = [{"run": "one", "system": "telhawk", "exit": 0}]
+ALL = [{"clause": name, "verdict": "holds", "bound": 0, "counted": 5} for name in sorted(judged_clauses())]
+
+
+def scenario(id_: str, *, bit: bool = True, findings: list[JSON] = ALL) -> JSON:
+    return {"id": id_, "faults": [{"kind": "kill", "bit": bit}], "findings": findings}
+
+
+def written(folder: Path, *scenarios: JSON) -> JSON:
+    code = nightly.write(folder, RUNS, [{"system": "telhawk", "scenarios": list(scenarios)}])
+    night: JSON = json.loads((folder / "nightly.json").read_text())
+    assert night["exit"] == code
+    return night
+
+
+def test_a_night_that_proved_everything_is_green(tmp_path: Path) -> None:
+    night = written(tmp_path, scenario("crash[hardened]"), scenario("crash[documented]", bit=False))
+    assert (night["unproven"], night["exit"]) == ([], 0)
+
+
+def test_a_fault_that_never_bit_is_told(tmp_path: Path) -> None:
+    night = written(tmp_path, scenario("crash[hardened]", bit=False), scenario("other[hardened]"))
+    assert night["unproven"] == ["the fault kill of telhawk's crash never had evidence"]
+    assert night["exit"] == 2
+    shown = "\n".join(night_lines(night, Look()))
+    assert "unproven: the fault kill of telhawk's crash never had evidence" in shown
+
+
+def test_a_clause_that_was_judged_on_nothing_is_told(tmp_path: Path) -> None:
+    spoilt = [dict(finding) for finding in ALL]
+    spoilt[0]["verdict"], spoilt[1]["counted"], spoilt[2]["bound"] = "inconclusive", 0, None
+    del spoilt[3]
+    night = written(tmp_path, scenario("crash[hardened]", findings=spoilt))
+    assert night["unproven"] == [f"{found['clause']} was never judged on anything" for found in ALL[:4]]
+    assert night["exit"] == 2
+    assert written(tmp_path, scenario("crash[hardened]", findings=spoilt), scenario("calm[hardened]"))["exit"] == 0
+
+
+def test_the_worst_run_decides_where_all_was_proved(tmp_path: Path) -> None:
+    worse = [*RUNS, {"run": "two", "system": "bare", "exit": 1}]
+    assert nightly.write(tmp_path, worse, [{"system": "telhawk", "scenarios": [scenario("crash[hardened]")]}]) == 1
