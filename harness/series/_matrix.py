@@ -8,7 +8,9 @@ from typing import TypedDict
 from harness.verdict import Verdict
 
 BREAKS, REPAIRS, BOTH, NEITHER, UNSURE = "-", "+", "±", ".", "?"
-WORDS = f"{BREAKS} breaks without it, {REPAIRS} repaired by it alone, {BOTH} both, {UNSURE} inconclusive somewhere"
+WORDS = (
+    f"{BREAKS} breaks without it, {REPAIRS} repaired by it alone (with its base), {BOTH} both, {UNSURE} inconclusive"
+)
 
 
 class Cost(TypedDict):
@@ -35,19 +37,20 @@ class Effect(TypedDict):
     unsure: dict[str, list[str]]
 
 
-def effect(base: Mapping[str, Result], without: Result | None, alone: Result | None) -> Effect:
-    """What a measure's two trials show beside the system with all of them (`hardened`) and none (`documented`)."""
+def effect(out: tuple[Result, Result], alone: tuple[Result, Result]) -> Effect:
+    """What a measure does: with all measures and `out` it, and before and with it `alone` (with its base)."""
     found = Effect(breaks={}, repairs={}, unsure={})
-    for trial, before, from_, to, into in (
-        (without, base["hardened"], Verdict.HOLDS, Verdict.VIOLATED, found["breaks"]),
-        (alone, base["documented"], Verdict.VIOLATED, Verdict.HOLDS, found["repairs"]),
+    for (before, trial), was, becomes, into in (
+        (out, Verdict.HOLDS, Verdict.VIOLATED, found["breaks"]),
+        (alone, Verdict.VIOLATED, Verdict.HOLDS, found["repairs"]),
     ):
-        for scenario, clauses in (trial["findings"] if trial else {}).items():
+        for scenario, clauses in trial["findings"].items():
             for clause, verdict in clauses.items():
-                was = before["findings"].get(scenario, {}).get(clause)
-                if was == from_ and verdict == to:
+                if before["findings"].get(scenario, {}).get(clause) != was:
+                    continue
+                if verdict == becomes:
                     into.setdefault(clause, []).append(scenario)
-                elif was == from_ and verdict == Verdict.INCONCLUSIVE:
+                elif verdict == Verdict.INCONCLUSIVE:
                     found["unsure"].setdefault(clause, []).append(scenario)
     return found
 
@@ -86,7 +89,8 @@ def told(measure: str, found: Effect, cost: tuple[Cost | None, Cost | None]) -> 
         yield f"  {label}: " + ("; ".join(f"{c} in {', '.join(where)}" for c, where in part.items()) or "nothing")
     if found["unsure"]:
         yield "  inconclusive: " + "; ".join(f"{c} in {', '.join(where)}" for c, where in found["unsure"].items())
-    yield f"  in calm: {_compared('p95_ms', cost, 'ms (p95)')}; {_compared('per_core', cost, 'operations a core second')}"
+    answers, work = _compared("p95_ms", cost, "ms (p95)"), _compared("per_core", cost, "operations a core second")
+    yield f"  in calm: {answers}; {work}"
 
 
 def _compared(key: str, cost: tuple[Cost | None, Cost | None], unit: str) -> str:

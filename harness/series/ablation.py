@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def ablate(
             raise HarnessError("the trial left no verdict", where=trial.name, fix="the lines above say why")
         done["trials"][trial.name] = _result(folder, trial.hardening)
         plan.write_json(reports / "ablation.json", done)
-    effects = {measure: _effect(done["trials"], measure) for measure in chosen}
+    effects = {measure: _effect(done["trials"], measure, _base(file.hardening, measure)) for measure in chosen}
     plan.write_json(reports / "ablation.json", {**done, "measures": effects})
     launching.say(_summary(done["trials"], effects))
     print(f"written: {reports / 'ablation.json'}")
@@ -78,18 +78,23 @@ def _trials(
     file: SystemFile, hardening: Hardening, measures: Sequence[str], scenarios: Sequence[str], always: Sequence[str]
 ) -> Iterator[Trial]:
     """The system with all measures and with none, then without each of them, and with each alone."""
+    shown = {measure: {*always, *_shown(file, hardening, measure)} for measure in measures}
+    alone = {measure: set(wanted) for measure, wanted in shown.items()}
+    for measure, wanted in shown.items():
+        if base := _base(hardening, measure):  # what it adds is seen beside what its base does alone
+            alone.setdefault(base, set()).update(wanted)
 
-    def asked(wanted: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in scenarios if name in wanted or name in always)
+    def trial(name: str, on: Sequence[str], wanted: Collection[str]) -> Trial:
+        return Trial(name, ",".join(on) or "none", tuple(name for name in scenarios if name in wanted))
 
-    shown = {measure: _shown(file, hardening, measure) for measure in measures}
-    every = asked([name for names in shown.values() for name in names])
-    yield Trial(ALL, "all", every)
-    yield Trial(NONE, "none", every)
-    for measure in measures:
-        on = [name for name in hardening.switches if name not in _with_dependents(hardening, measure)]
-        yield Trial(f"without {measure}", ",".join(on) or "none", asked(shown[measure]))
-        yield Trial(f"{measure} alone", ",".join(_with_bases(hardening, measure)), asked(shown[measure]))
+    every = set().union(*shown.values())
+    yield trial(ALL, ["all"], every)
+    yield trial(NONE, ["none"], every)
+    for measure in [*alone.keys() - shown.keys(), *measures]:
+        if measure in shown:
+            without = [name for name in hardening.switches if name not in _with_dependents(hardening, measure)]
+            yield trial(f"without {measure}", without, shown[measure])
+        yield trial(f"{measure} alone", _with_bases(hardening, measure), alone[measure])
 
 
 def _shown(file: SystemFile, hardening: Hardening, measure: str) -> list[str]:
@@ -114,9 +119,15 @@ def _with_bases(hardening: Hardening, measure: str) -> list[str]:
     return [name for name in hardening.switches if name in on]
 
 
+def _base(hardening: Hardening, measure: str) -> str:
+    """The measure that is on, with its own bases, wherever this one is; empty where there is none."""
+    others = [name for name in _with_bases(hardening, measure) if name != measure]
+    return next((name for name in others if _with_bases(hardening, name) == others), "")
+
+
 def _key(file: SystemFile, asked: launching.Asked, *, full: bool) -> str:
     """What trials have in common that may be put side by side: the system as it is, and what it runs on."""
-    common = [asked.runtime, str(asked.scenarios), full, versions(file.broker.version)]
+    common = [asked.runtime, str(asked.scenarios), full, versions(file.broker.version or "")]
     told = json.dumps([file.model_dump(mode="json"), common], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
@@ -152,9 +163,9 @@ def _cost(scenario: Path) -> Cost | None:
     history = History.open(scenario / "history")
     window = load_window(history)
     cores = [
-        line["cpu"].get("system", 0.0) + line["cpu"].get("broker", 0.0)
+        line["cpu"]["system"] + line["cpu"]["broker"]
         for line in history.lines("noise")
-        if line.get("cpu") and window.from_ns <= line["from_ns"] and line["t_ns"] <= window.to_ns
+        if line["what"] == "runner" and window.from_ns <= (line["from_ns"] + line["t_ns"]) // 2 <= window.to_ns
     ]
     seconds = (window.to_ns - window.from_ns) / NS
     used = sum(cores) / len(cores) if cores else 0.0
@@ -163,8 +174,9 @@ def _cost(scenario: Path) -> Cost | None:
     return Cost(p95_ms=latency, per_core=per_core)
 
 
-def _effect(trials: Mapping[str, Result], measure: str) -> Effect:
-    return effect(trials, trials.get(f"without {measure}"), trials.get(f"{measure} alone"))
+def _effect(trials: Mapping[str, Result], measure: str, base: str) -> Effect:
+    before = trials[f"{base} alone" if base else NONE]
+    return effect((trials[ALL], trials[f"without {measure}"]), (before, trials[f"{measure} alone"]))
 
 
 def _summary(trials: Mapping[str, Result], effects: Mapping[str, Effect]) -> Iterator[str]:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.errors import suggestion
-from harness.system._raw import Raw, items, table, tables
 from harness.system._lines import Path
 from harness.system._mistakes import Mistake
+from harness.system._raw import Raw, items, table, tables
 from harness.system.model import BROKER
 from harness.system.placeholders import (
     ADDRESS_FORMS,

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from harness.errors import SystemFileError, UnknownName, UsageError
 from harness.system import _checks, _measures, _places
-from harness.system._raw import Raw
 from harness.system._lines import Lines
 from harness.system._mistakes import Mistake, listed, schema_mistakes
+from harness.system._raw import Raw
 from harness.system.model import SystemFile
 
 READY = Path(__file__).parent / "ready"

@@ -112,6 +112,7 @@ def test_hostile_texts_are_shown_and_do_nothing() -> None:
         (verdicts.inconclusive, ["Exit code 2", "2 of 4", "1 planned but missing", "1 not seen to bite"]),
         (verdicts.inconclusive, ["StartError: search-1 was not ready in 10 s", "broker_paused[hardened]"]),
         (verdicts.exposed, ["verdict over all scenarios: violated, which is what was expected", "2 of 2 reproduced"]),
+        (verdicts.exposed, ["Nothing is kept while the broker is away."]),
         (verdicts.exposed, ["as expected: a weakness reproduced: M3", "decides nothing here", "V*", "V°"]),
         (verdicts.unexposed, ["1 of 2 reproduced", "M3 was to show as no_loss violated; it holds", "H!"]),
         (verdicts.empty, ["Nothing was judged. This run says nothing", "Exit code 2", "0 of 0"]),

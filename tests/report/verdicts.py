@@ -275,7 +275,10 @@ def _both_states(shows: bool) -> JSON:
     return run(
         [calm(), scenario("broker_crash"), calm("documented"), crash, paused],
         states={"hardened": {"expect": "holds"}, "documented": {"expect": "exposed"}},
-        weaknesses={"M3": {"reproduced": shows, "where": where}, "C3": {"reproduced": True, "where": notices}},
+        weaknesses={
+            "M3": {"says": "Nothing is kept while the broker is away.", "reproduced": shows, "where": where},
+            "C3": {"says": "", "reproduced": True, "where": notices},
+        },
     )
 
 
@@ -322,7 +325,8 @@ def hostile() -> JSON:
     )  # fmt: skip
     return run(
         [only], system=evil, versions={evil: evil}, skipped=[{"id": evil, "reason": evil}], missing=[evil],
-        reasons=[evil], weaknesses={evil: {"reproduced": False, "where": []}}, states={evil: {"expect": "holds"}},
+        reasons=[evil], weaknesses={evil: {"says": evil, "reproduced": False, "where": []}},
+        states={evil: {"expect": "holds"}},
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""An entry that takes notes and keeps them: as documented it forgets each fifth. Two measures, of which one does it good.
+"""An entry that takes notes and keeps them: as documented it forgets each fifth. Of its two measures one helps.
 
 CLERK=none   forgets
       keep   forgets nothing
