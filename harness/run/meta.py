@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from time import monotonic_ns
 from typing import Any
 
+from harness.observe.health import LIVE, READY
 from harness.run.setting import Setting
 from harness.run.versions import versions
-from harness.system.model import LOAD, Locust, SystemFile, with_op
+from harness.system.model import LOAD, Locust, Service, SystemFile, with_op
 
 SOURCES = {
     "terminal": (
@@ -19,6 +20,9 @@ SOURCES = {
     "enumerates": "an effects table or taps in the workload",
     "arrivals": "an effects table or taps in the workload of kind core",
     "clients": "a placeholder {broker.url} in a service's command, env or files",
+    "live": 'a ready by HTTP in a service, another URL than its health, e.g. ready = "/healthz"',
+    "health": 'a health in a service that names {broker.url}, e.g. health = "/readyz"',
+    "answers": "a workload of kind http or http-async, whose answers tell why they refuse",
 }
 """Each source that a guarantee may need, and the line that a system file without it would have to add."""
 
@@ -51,10 +55,25 @@ def meta(setting: Setting) -> dict[str, Any]:
         "workers": [replica for name in system.workers() for replica in system.replicas(name)],
         "brokers": brokers,
         "clients": sorted({link.source for link in system.links() if link.target in brokers}),
+        "health": {
+            replica: list(looked_at(service))
+            for name, service in system.services.items()
+            for replica in system.replicas(name)
+        },
         "effects_by": any(workload.effects and workload.effects.by for workload in system.workloads.values()),
         "sources": _sources(system),
         "lines_to_add": SOURCES,
     }
+
+
+def looked_at(service: Service) -> dict[str, str]:
+    """What a load balancer asks of a service, and where: whether it is `ready`, and whether it is `live`.
+
+    A service that is ready by what is its health as well says nowhere that it lives.
+    """
+    live = service.ready.http if service.ready else None
+    asked = {READY: service.health, LIVE: live if live != service.health else None}
+    return {what: where for what, where in asked.items() if where is not None}
 
 
 def _workloads(name: str, workload: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -99,6 +118,8 @@ def _arrives(workload: Any) -> str:
 
 def _sources(system: SystemFile) -> list[str]:
     workloads = system.workloads.values()
+    clients = {link.source.rpartition("-")[0] for link in system.links() if link.target.startswith("broker-")}
+    looks = {name: looked_at(service) for name, service in system.services.items()}
     streams = any(workload.kind == "jetstream" for workload in workloads)
     found = {
         "terminal": any(_polled(workload) or _read(workload) for workload in workloads),
@@ -106,5 +127,8 @@ def _sources(system: SystemFile) -> list[str]:
         "enumerates": streams or any(workload.effects or workload.taps for workload in workloads),
         "arrivals": any(_arrives(workload) for workload in workloads),
         "clients": any(link.target.startswith("broker-") for link in system.links()),
+        "live": any(LIVE in asked for asked in looks.values()),
+        "health": any(READY in looks.get(name, ()) for name in clients),
+        "answers": any(workload.kind in ("http", "http-async") for workload in workloads),
     }
     return sorted(name for name, there in found.items() if there)

@@ -26,11 +26,12 @@ from harness.observe._base import login_of
 from harness.observe.broker import Broker
 from harness.observe.connections import Connections
 from harness.observe.effects import Direct, Effects
+from harness.observe.health import Health
 from harness.observe.noise import Noise
 from harness.observe.probe import Probe
 from harness.observe.taps import Taps
 from harness.run import preparing
-from harness.run.meta import meta
+from harness.run.meta import looked_at, meta
 from harness.run.own import OwnConnection, subject_of
 from harness.run.setting import Setting
 from harness.run.waiting import Waiting
@@ -175,7 +176,7 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         broker_taps.append(Taps(recorder, host, port, login, wanted))
         monitors = {broker.name: broker.monitor_url}
         connections = Connections(recorder, runtime.links, monitors, runtime.socket_states)
-        tasks.watch(broker_taps[0], connections, Broker(recorder, monitors))
+        tasks.watch(broker_taps[0], connections, Broker(recorder, monitors), Health(recorder, _looks(runtime)))
         if broker.alive:
             await broker_back()
 
@@ -234,6 +235,16 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         burst=load.burst,
     )
     return World(setting, recorder, runtime, load, effects, tasks.observers, waiting, stage, entry)
+
+
+def _looks(runtime: SystemRuntime) -> dict[tuple[str, str], str]:
+    """The URL at which each replica is asked for each of its states."""
+    return {
+        (node.name, what): runtime.asked_at(node.name, where)
+        for node in runtime.nodes.values()
+        if node.service in runtime.system.services
+        for what, where in looked_at(runtime.system.services[node.service]).items()
+    }
 
 
 class _Watching:

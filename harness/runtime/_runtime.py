@@ -154,6 +154,12 @@ class SystemRuntime(ABC):
         child.give_way(STARTING)
         return child
 
+    def asked_at(self, node: str, where: str) -> str:
+        """What the system file gives as a path or a URL (`ready`, `health`), as that node's URL past the proxies."""
+        there = self.nodes[node]
+        path = render(where, {**self.addresses(None), **self._own_values(there)})
+        return there.direct() + path if path.startswith("/") else path
+
     async def settle(self) -> None:
         """All is up, the harness' own processes too, which give way to nobody any more. Raises StartError.
 
@@ -303,8 +309,8 @@ class SystemRuntime(ABC):
         if ready is None:
             return _ready.all_of()
         if ready.http is not None:
-            path = render(ready.http, {**self.addresses(None), **own})
-            return _ready.by_http(path) if "://" in path else _ready.by_http(node.direct() + path, node.listens)
+            its_own = node.listens if ready.http.startswith("/") else None
+            return _ready.by_http(self.asked_at(node.name, ready.http), its_own)
         if ready.tcp is not None:
             return _ready.by_port(node.address(ready.tcp), partial(node.listens, ready.tcp))
         if ready.log is not None:
