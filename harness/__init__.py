@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.guarantees.available import Available as available
     from harness.guarantees.converges import Converges as converges
+    from harness.guarantees.degrades import Degrades as degrades
     from harness.guarantees.effects import Effects as effects
     from harness.guarantees.no_loss import NoLoss as no_loss
     from harness.guarantees.no_phantoms import NoPhantoms as no_phantoms
@@ -25,6 +26,7 @@ _WHERE = {
     "available": "harness.guarantees.available:Available",
     "calm": "harness.marks:calm",
     "converges": "harness.guarantees.converges:Converges",
+    "degrades": "harness.guarantees.degrades:Degrades",
     "effects": "harness.guarantees.effects:Effects",
     "needs": "harness.marks:needs",
     "no_loss": "harness.guarantees.no_loss:NoLoss",
@@ -38,6 +40,7 @@ __all__ = [
     "available",
     "calm",
     "converges",
+    "degrades",
     "effects",
     "needs",
     "no_loss",

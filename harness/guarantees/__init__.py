@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.guarantees import available, converges, core_loss, effects, no_loss, no_phantoms, reconnects
+from harness.guarantees import (
+    available,
+    converges,
+    core_loss,
+    degrades,
+    effects,
+    no_loss,
+    no_phantoms,
+    reconnects,
+)
 from harness.guarantees._base import REGISTRY, Guarantee, clause_names, judged_clauses, tainted
 from harness.guarantees._facts import facts
 from harness.history.reader import History
@@ -22,11 +31,11 @@ ALWAYS: tuple[Guarantee, ...] = (
     effects.Effects(),
     available.Available(hangs=None),  # measured; judged once a scenario expects it
 )
-MODULES = (available, converges, core_loss, effects, no_loss, no_phantoms, reconnects)
+MODULES = (available, converges, core_loss, degrades, effects, no_loss, no_phantoms, reconnects)
 
 
 def judge(history: History) -> tuple[Sequence[Finding], Mapping[str, str]]:
-    """All findings of a history, and what was not judged: guarantee to the line that the system file would need."""
+    """All findings of a history, and what was not judged: guarantee or clause to the line that the file would need."""
     asked: dict[str, Guarantee] = {always.name: always for always in ALWAYS}
     if any(workload["kind"] == "core" for workload in history.meta["workloads"].values()):
         asked["core_loss"] = core_loss.CoreLoss()
@@ -42,7 +51,12 @@ def judge(history: History) -> tuple[Sequence[Finding], Mapping[str, str]]:
             not_judged[guarantee.name] = history.meta["lines_to_add"][lacking[0]]
             continue
         clauses = {clause.name: clause for clause in guarantee.clauses}
+        for name, clause in clauses.items():
+            for source in sorted(clause.needs - sources):
+                not_judged[name] = history.meta["lines_to_add"][source]
         findings += [
-            tainted(history, finding, clauses[finding.clause], refs_twice=twice) for finding in guarantee.judge(history)
+            tainted(history, finding, clauses[finding.clause], refs_twice=twice)
+            for finding in guarantee.judge(history)
+            if finding.clause not in not_judged
         ]
     return findings, not_judged

@@ -35,8 +35,8 @@ class Clause:
     """One sentence of a promise: its full name, its unit, and what it rests on.
 
     `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it; `compares`: those of the
-    two `stretches` alone. `sources`: observers without which it says nothing. `judged`: false for what is measured
-    and never judged.
+    two `stretches` alone. `sources`: observers without which it says nothing; `needs`: sources that the system file
+    must offer for this clause alone. `judged`: false for what is measured and never judged.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Clause:
     compares: bool = False
     sources: frozenset[str] = frozenset()
     judged: bool = True
+    needs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,14 @@ def _overlap(one: FaultSpan, other: FaultSpan) -> bool:
     return one.asked_ns <= (other.healed_ns or NEVER_NS) and other.asked_ns <= (one.healed_ns or NEVER_NS)
 
 
-def _healed(span: FaultSpan, link: LinkKey) -> int:
+def effective_at(span: FaultSpan, link: LinkKey) -> int:
+    """When a fault took effect on a link."""
+    times = span.link_times.get(link)
+    return (times[0] if times and times[0] else None) or span.effective_ns or span.asked_ns
+
+
+def healed_at(span: FaultSpan, link: LinkKey) -> int:
+    """When a link was healed of a fault."""
     times = span.link_times.get(link)
     return (times[1] if times and times[1] else None) or span.healed_ns or span.asked_ns
 
@@ -52,7 +59,7 @@ def _healed(span: FaultSpan, link: LinkKey) -> int:
 def back(hit: Hit, all_connections: Mapping[LinkKey, Sequence[Connection]]) -> Moment:
     """When the client of a link that was hit was connected again, not before the healing."""
     span, link, open_then = hit
-    healed = _healed(span, link)
+    healed = healed_at(span, link)
     if any(c.closed_ns > healed + LIVED_NS for c in open_then):
         return span, link, healed, healed
     starts = [
@@ -73,7 +80,7 @@ def works(history: History, hits: Sequence[Hit]) -> Iterator[Moment]:
     else:
         deeds, workers = [], set()
     for span, link, _ in hits:
-        healed = _healed(span, link)
+        healed = healed_at(span, link)
         if link[0] == entry:
             yield span, link, healed, course(history).first_done(history, healed)
         elif link[0] in workers:

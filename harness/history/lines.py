@@ -42,8 +42,7 @@ KINDS: Mapping[str, str] = {
     "phantom": "source, text: an enumerated record with no usable marker, or of no operation",
     "in_hand": "node, count, asked",
     "expect": "guarantee, bounds",
-    "health": "node, what (live, ready), answer (200, timeout ...), green, from_ns: when the URL was asked; once a second"
-    " and at each change",
+    "health": "node, what (live, ready), answer (200, timeout ...), green, from_ns; when it changes, and each second",
     "broker": "node, server, version, connections, slow_consumers, streams {name: {messages, consumers {name: {...}}}}",
 }
 

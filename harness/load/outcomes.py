@@ -55,14 +55,15 @@ def http(
 ) -> Answer:
     """An HTTP answer. `ref` is the system's id, None where the answer does not tell it.
 
-    `whole`: the body arrived to its end; a refusal needs none. `told` is what a refusal says besides its status.
+    `whole`: the body arrived to its end; a refusal needs none. `told` is what an answer that is no promise says besides
+    its status.
     """
     if status in refused:
         return failed(f"status {status}{told}", status)
     if not whole:
         return unknown(BODY_CUT, status)
     if status not in accepted:
-        return unknown(f"status {status}", status)
+        return unknown(f"status {status}{told}", status)
     if ref is None:
         return unknown(NO_REF, status)
     return Answer(Outcome.OK, ref=ref, status=status)

@@ -103,7 +103,9 @@ def _service(path: Path, service: Raw, variable: object) -> Iterator[Mistake]:
             yield Mistake((*path, key), f"{name} has no port to ask", "add ports = { http = 8080 }", asked)
     asked = service.get("health")
     if isinstance(asked, str) and asked.startswith("https://"):
-        yield Mistake((*path, "health"), "is asked without TLS", 'write a path, such as "/readyz", or http://...', asked)
+        yield Mistake(
+            (*path, "health"), "is asked without TLS", 'write a path, such as "/readyz", or http://...', asked
+        )
     yield from _ready((*path, "ready"), service.get("ready"), ports)
     if service.get("fixed") is True:
         if not ports:

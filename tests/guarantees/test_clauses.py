@@ -11,6 +11,7 @@ from harness.guarantees import REGISTRY, clause_names
 from harness.history.rows import OpId, Outcome
 from harness.verdict import Doubt, Finding, Verdict
 
+from . import degrading
 from .synthetic import ENTRY_LINK, HEALED, HIT, WORKER_LINK, Story, ask_all, broken, kept, story, t
 
 ABOUT_WORK = clause_names() - {"reconnects.notices", "reconnects.reconnects"}
@@ -18,12 +19,25 @@ CLAUSES = [clause for guarantee in REGISTRY.values() for clause in guarantee.cla
 TIMING = frozenset(clause.name for clause in CLAUSES if clause.timing)
 COUNTED = clause_names() - TIMING
 ONLY_MEASURED = {"core_loss"}  # never with a bound, and of a kind of work that these systems do not have
+SOURCES = ["terminal", "effects", "enumerates", "arrivals", "clients", "live", "health", "answers"]
+OWN = degrading.CLAUSES  # of guarantees that have stories of their own
+BASES: list[tuple[Callable[..., None], dict[str, Any], Verdict, frozenset[str]]] = [
+    (kept, {}, Verdict.HOLDS, clause_names() - ONLY_MEASURED - OWN),
+    (broken, {}, Verdict.VIOLATED, clause_names() - ONLY_MEASURED - OWN),
+    (degrading.well, degrading.changes(), Verdict.HOLDS, degrading.CLAUSES),
+    (degrading.badly, degrading.changes(), Verdict.VIOLATED, degrading.CLAUSES),
+]
+"""Stories in which every promise of these clauses was kept, or broken; and what their systems are."""
 COMPARES = frozenset(clause.name for clause in CLAUSES if clause.compares)
 OF_CONNECTIONS = frozenset(clause.name for clause in CLAUSES if "connections" in clause.sources)
+OF_HEALTH = frozenset(clause.name for clause in CLAUSES if "health" in clause.sources)
 
 
 def holding(findings: Mapping[str, Finding]) -> set[str]:
-    return {name for name, finding in findings.items() if finding.verdict is Verdict.HOLDS}
+    """What holds a bound; what was not asked of a scenario has none, and decides nothing."""
+    return {
+        name for name, finding in findings.items() if finding.verdict is Verdict.HOLDS and not finding.only_measured
+    }
 
 
 # ---- what says nothing ----------------------------------------------------------------------------------------------
@@ -52,7 +66,7 @@ def without_a_fault(told: Story) -> None:
 @pytest.mark.parametrize("tell", [empty, started_and_stopped, without_a_fault])
 @pytest.mark.parametrize("system", ["telhawk", "bare"])
 def test_nothing_holds_where_nothing_was_tried(system: str, tell: Callable[[Story], None]) -> None:
-    with story(system, sources=["terminal", "effects", "enumerates", "arrivals", "clients"]) as told:
+    with story(system, sources=SOURCES) as told:
         if tell is without_a_fault and system == "bare":
             told.load(0, 20_000)
             for at in range(0, 20_000, 100):
@@ -148,6 +162,7 @@ REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
     ("95 % offered", Doubt.LOAD_BEHIND, behind(95), NONE),
     ("connections not read", Doubt.GAP, a_gap("connections"), OF_CONNECTIONS),
     ("metrics not read", Doubt.GAP, a_gap("metrics"), NONE),
+    ("health not read", Doubt.GAP, a_gap("health"), OF_HEALTH),
     ("a ref given twice", Doubt.IDS_UNCLEAR, refs_twice, COUNTED),
     ("the runner late", Doubt.NOISE, noise("runner", 6_500, late_share=0.02), TIMING - COMPARES),
     ("the load late", Doubt.NOISE, noise("load", 6_500, late_share=0.02), TIMING - COMPARES),
@@ -160,26 +175,27 @@ REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
 @pytest.mark.parametrize(
     ("doubt", "tell", "reached"), [pytest.param(*row[1:], id=f"{row[0]}, {row[1]}") for row in REACHES]
 )
-@pytest.mark.parametrize("base", [kept, broken])
+@pytest.mark.parametrize("base", BASES, ids=lambda base: base[0].__name__)
 def test_a_doubt_reaches_what_rests_on_it(
-    base: Callable[[Story], None], doubt: Doubt, tell: Callable[[Story], None], reached: frozenset[str]
+    base: Any, doubt: Doubt, tell: Callable[[Story], None], reached: frozenset[str]
 ) -> None:
-    with story() as told:
-        base(told)
+    tell_base, changed, untouched, clauses = base
+    with story(**changed) as told:
+        tell_base(told)
         tell(told)
-        findings = told.judged()
-    untouched = Verdict.HOLDS if base is kept else Verdict.VIOLATED
+        findings = {name: finding for name, finding in told.judged().items() if name in clauses}
     assert {name: finding.verdict for name, finding in findings.items()} == {
-        name: Verdict.INCONCLUSIVE if name in reached else untouched for name in clause_names() - ONLY_MEASURED
+        name: Verdict.INCONCLUSIVE if name in reached else untouched for name in clauses
     }
     assert {finding.reason.partition(":")[0] for name, finding in findings.items() if name in reached} <= {str(doubt)}
 
 
-@pytest.mark.parametrize("base", [kept, broken])
-def test_a_fault_without_evidence_makes_all_inconclusive(base: Callable[..., None]) -> None:
-    with story() as told:
-        base(told, bit=False)
-        findings = told.judged()
+@pytest.mark.parametrize("base", BASES, ids=lambda base: base[0].__name__)
+def test_a_fault_without_evidence_makes_all_inconclusive(base: Any) -> None:
+    tell_base, changed, _, clauses = base
+    with story(**changed) as told:
+        tell_base(told, bit=False)
+        findings = {name: finding for name, finding in told.judged().items() if name in clauses}
     assert {finding.verdict for finding in findings.values()} == {Verdict.INCONCLUSIVE}
     assert {finding.reason.partition(":")[0] for finding in findings.values()} == {"no evidence"}
 

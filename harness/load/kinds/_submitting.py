@@ -100,7 +100,7 @@ class _Submit:
                 with suppress(aiohttp.ClientError, ConnectionError):  # cut in the middle
                     body = await _body(response)
                     whole = True
-                if status in self._refused:
+                if status not in self._accepted:
                     told = _told(body, response.headers)
         except _TooLarge:
             return outcomes.unknown(outcomes.ANSWER_TOO_LARGE, status)
@@ -151,12 +151,18 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
+MOST_TYPE = 200
+"""Letters of a problem type that are kept."""
+
+
 def _told(body: bytes, headers: CIMultiDictProxy[str]) -> str:
-    """What a refusal says of itself: its problem type (RFC 9457) and when to come back."""
+    """What an answer that is no promise says of itself: its problem type (RFC 9457) and when to come back."""
     words = ""
     if "problem+json" in headers.get("Content-Type", ""):
         with suppress(ValueError):
             problem = json.loads(body)
-            words += f" {problem['type']}" if isinstance(problem, dict) and "type" in problem else ""
+            kind = problem.get("type") if isinstance(problem, dict) else None
+            if isinstance(kind, str) and (kind := "".join(kind.split())):
+                words = f" {kind[:MOST_TYPE]}"
     after = headers.get("Retry-After")
     return f"{words} retry-after {after}" if after else words
