@@ -12,7 +12,7 @@ from harness.history.rows import OpId, Outcome
 from harness.verdict import Doubt, Finding, Verdict
 
 from . import degrading
-from .synthetic import ENTRY_LINK, HEALED, HIT, WORKER_LINK, Story, ask_all, broken, kept, story, t
+from .synthetic import ENTRY_LINK, HEALED, HIT, OWN_STORIES, WORKER_LINK, Story, ask_all, broken, kept, story, t
 
 ABOUT_WORK = clause_names() - {"reconnects.notices", "reconnects.reconnects"}
 CLAUSES = [clause for guarantee in REGISTRY.values() for clause in guarantee.clauses]
@@ -20,7 +20,7 @@ TIMING = frozenset(clause.name for clause in CLAUSES if clause.timing)
 COUNTED = clause_names() - TIMING
 ONLY_MEASURED = {"core_loss"}  # never with a bound, and of a kind of work that these systems do not have
 SOURCES = ["terminal", "effects", "enumerates", "arrivals", "clients", "live", "health", "answers"]
-OWN = degrading.CLAUSES  # of guarantees that have stories of their own
+OWN = frozenset(clause.name for name in OWN_STORIES for clause in REGISTRY[name].clauses)
 BASES: list[tuple[Callable[..., None], dict[str, Any], Verdict, frozenset[str]]] = [
     (kept, {}, Verdict.HOLDS, clause_names() - ONLY_MEASURED - OWN),
     (broken, {}, Verdict.VIOLATED, clause_names() - ONLY_MEASURED - OWN),
