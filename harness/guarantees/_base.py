@@ -35,14 +35,16 @@ class Clause:
     """One sentence of a promise: its full name, its unit, and what it rests on.
 
     `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it; `compares`: those of the
-    two `stretches` alone. `sources`: observers without which it says nothing; `needs`: sources that the system file
-    must offer for this clause alone. `judged`: false for what is measured and never judged.
+    two `stretches` alone; `at_start`: from the services' start on. `sources`: observers without which it says nothing;
+    `needs`: sources that the system file must offer for this clause alone. `judged`: false for what is measured and
+    never judged.
     """
 
     name: str
     unit: str
     timing: bool = False
     compares: bool = False
+    at_start: bool = False
     sources: frozenset[str] = frozenset()
     judged: bool = True
     needs: frozenset[str] = frozenset()
@@ -285,7 +287,8 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
         return
     seen, in_s = window(history), _IN_S.get(finding.unit, 0.0)
     until = seen.to_ns + int(max(finding.bound, finding.measured) * in_s * NS)
-    windows = stretches(history) if clause.compares else (Window(seen.from_ns, until),)
+    from_ns = _start_ns(history, seen.from_ns) if clause.at_start else seen.from_ns
+    windows = stretches(history) if clause.compares else (Window(from_ns, until),)
     noises = [
         line
         for line in history.lines("noise")
@@ -308,6 +311,11 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
     if abs(finding.measured - finding.bound) * in_s < 2 * own and in_s:
         value = f"{finding.measured * in_s:.3f} s"
         yield Doubt.NOISE, f"{value} is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"
+
+
+def _start_ns(history: History, default: int) -> int:
+    """When the first node was started."""
+    return min((line["t_ns"] for line in history.lines("node") if line["event"] == "started"), default=default)
 
 
 def _is_far(finding: Finding, clause: Clause, in_ms: float, late_ms: float) -> bool:

@@ -12,7 +12,9 @@ from harness.guarantees._returns import UNTOLD, WITHHELD, WORKING, Hit, effectiv
 from harness.history.reader import FaultSpan, History
 from harness.verdict import Doubt, Finding, Verdict
 
-STARTS = Clause("degrades.starts", "s", timing=True, sources=frozenset({"health"}), needs=frozenset({"live"}))
+STARTS = Clause(
+    "degrades.starts", "s", timing=True, at_start=True, sources=frozenset({"health"}), needs=frozenset({"live"})
+)
 HEALTH = Clause(
     "degrades.health", "s", timing=True, sources=frozenset({"health", "connections"}), needs=frozenset({"health"})
 )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from harness.guarantees._base import LEAST_OPERATIONS, NS, Clause, inconclusive, names, promise
 from harness.guarantees._facts import facts
-from harness.guarantees._returns import WORKING, effective_at, healed_at
+from harness.guarantees._returns import WITHHELD, WORKING, effective_at, healed_at
 from harness.history.reader import FaultSpan, History
 from harness.history.rows import Operation, OpId, Outcome
 from harness.verdict import Doubt, Finding, Verdict
@@ -98,7 +98,7 @@ def answers(history: History) -> Finding:
 
 
 def told_apart(history: History) -> Finding:
-    """Violated by answers without a type while the broker is away, and by failing queries that have the same one."""
+    """Violated by answers without a type while the broker is away, and by failing queries with the type of most."""
     spans = away(history, broker=True)
     if not spans:
         return not_asked(TOLD_APART, "the broker was never away from the entry")
@@ -107,20 +107,22 @@ def told_apart(history: History) -> Finding:
     if len(said) < LEAST_OPERATIONS:
         return _too_little(TOLD_APART, f"{len(said)} were answered while the broker was away", len(said), ids)
     refused = [operation for operation in said if operation.outcome is not Outcome.OK]
-    types = {kind for operation in refused if (kind := problem_type(operation))}
+    types = Counter(kind for operation in refused if (kind := problem_type(operation)))
+    brokers = max(types, key=lambda kind: (types[kind], kind), default="")
     untyped = [operation.id for operation in refused if not problem_type(operation)]
-    before, after = min(one.span.asked_ns for one in spans), max(one.to_ns for one in spans) + _rest_ns(history)
+    before = min(0 if one.span.kind == WITHHELD else one.span.asked_ns for one in spans)
+    after = max(one.to_ns for one in spans) + _rest_ns(history)
     failing = [
         operation
         for operation in all_
         if operation.outcome is Outcome.FAIL and not before <= operation.start_ns <= after and problem_type(operation)
     ]
-    alike = [operation.id for operation in failing if problem_type(operation) in types]
+    alike = [operation.id for operation in failing if problem_type(operation) == brokers]
     reason = f"of {len(said)} answers while the broker was away {len(refused)} were no promise, each with its type"
-    reason += f"; {len(failing)} queries failed at other times, with other types" if failing else ""
+    reason += f"; at other times {len(failing)} failed, with other types" if failing else ""
     if untyped or alike:
         parts = [f"{len(untyped)} of {len(said)} answers while the broker was away have no type"] if untyped else []
-        parts += [f"{len(alike)} queries failed with the type of the broker's absence"] if alike else []
+        parts += [f"at other times {len(alike)} failed with the same type, {brokers}"] if alike else []
         reason = "; ".join(parts)
     return by_count(history, TOLD_APART, [*untyped, *alike], len(said) + len(failing), reason, ids)
 

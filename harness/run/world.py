@@ -176,11 +176,16 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         broker_taps.append(Taps(recorder, host, port, login, wanted))
         monitors = {broker.name: broker.monitor_url}
         connections = Connections(recorder, runtime.links, monitors, runtime.socket_states)
-        tasks.watch(broker_taps[0], connections, Broker(recorder, monitors), Health(recorder, _looks(runtime)))
+        noise = Noise(recorder, lambda: _groups(runtime, load, probe))
+        tasks.watch(noise, broker_taps[0], connections, Broker(recorder, monitors), Health(recorder, _looks(runtime)))
         if broker.alive:
             await broker_back()
 
-    await together([runtime.open(before_services), load.open(), probe.start()])
+    if setting.without:  # how soon services start is then asked: nothing of ours starts beside them
+        await runtime.open(before_services)
+        await together([load.open(), probe.start()])
+    else:
+        await together([runtime.open(before_services), load.open(), probe.start()])
     direct = {**runtime.addresses(None), **environment}
     with phase(recorder, "prepare"):
         kept = await preparing.prepare(system, direct)
@@ -206,7 +211,7 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
     )
     await load.configure(config)
     await runtime.settle()
-    tasks.watch(*effects, Noise(recorder, lambda: _groups(runtime, load, probe)))
+    tasks.watch(*effects)
     entry = next((system.replicas(name)[0] for name in [system.entry()] if name), LOAD)
     clients = [key for key in runtime.links if key[1] == runtime.broker.name]
     connections = tasks.connections()

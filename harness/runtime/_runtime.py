@@ -243,7 +243,7 @@ class SystemRuntime(ABC):
 
     async def _up(self, node: SystemNode, *, open_links: bool = False) -> None:
         await node.start()
-        if node.process is not None:
+        if node.process is not None and BROKER not in self._without:  # or how soon it is there would be our doing
             node.process.give_way(STARTING)
         within_s = COMES_WITHIN_S if BROKER in self._without else self._ready_within_s
         await node.come_up(within_s=within_s, open_links=open_links)

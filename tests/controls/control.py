@@ -61,6 +61,20 @@ class Came:
         assert len(finding["ops"]) == min(finding["ops_total"], SHOWN_OPS)
         assert set(finding["ops"]) <= wronged
 
+    def must_blame(self, clause: str, *nodes: str) -> None:
+        """The clause is violated by these nodes and no other, which its reason names."""
+        self.must("violated", clause)
+        told = [part.split()[0] for part in self.finding(clause)["reason"].split("; ")]
+        assert sorted(set(told)) == sorted(nodes), _told([self.finding(clause)])
+
+    def under(self, number: int = 1) -> set[str]:
+        """The operations that began under that fault."""
+        span = next(span for span in History.open(self.folder / "history").faults() if span.id == number)
+        assert span.effective_ns is not None
+        assert span.healed_ns is not None
+        begun, healed = span.effective_ns, span.healed_ns
+        return self.of_history(lambda operation: begun <= operation.start_ns < healed)
+
     def must_have_bitten(self, *kinds: str) -> None:
         """These faults were applied, each with evidence."""
         assert [(fault["kind"], fault["bit"]) for fault in self.verdict["faults"]] == [(kind, True) for kind in kinds]
@@ -79,6 +93,7 @@ async def came_of(
     calm: bool = False,
     settles_s: float = 1.0,
     system: Path = SYSTEM,
+    without: frozenset[str] = frozenset(),
 ) -> Came:
     """Starts the system with these sins ("none", by comma, or None where it has no measures), and has it judged."""
     setting = Setting(
@@ -95,6 +110,7 @@ async def came_of(
         seed=1,
         folder=folder / "control",
         repro="",
+        without=without,
     )
     run = Run(setting)
     return Came(await run.drive(lambda: scenario(run)), setting.folder)

@@ -63,7 +63,7 @@ def test_no_clause_is_without_a_positive_and_a_negative_control() -> None:
         named = _names(tree)
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             what = ast.unparse(call.func)
-            if what in ("came.must_name", "of_links"):
+            if what in ("came.must_name", "came.must_blame", "of_links"):
                 positive |= _clauses(call.args, named)
             elif what == "came.must" and ast.literal_eval(call.args[0]) == "holds":
                 negative |= _clauses(call.args[1:], named)
