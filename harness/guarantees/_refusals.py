@@ -107,7 +107,7 @@ def told_apart(history: History) -> Finding:
     if len(said) < LEAST_OPERATIONS:
         return _too_little(TOLD_APART, f"{len(said)} were answered while the broker was away", len(said), ids)
     refused = [operation for operation in said if operation.outcome is not Outcome.OK]
-    types = Counter(kind for operation in refused if (kind := problem_type(operation)))
+    types = Counter(map(problem_type, refused))
     brokers = max(types, key=lambda kind: (types[kind], kind), default="")
     untyped = [operation.id for operation in refused if not problem_type(operation)]
     before = min(0 if one.span.kind == WITHHELD else one.span.asked_ns for one in spans)
@@ -117,7 +117,7 @@ def told_apart(history: History) -> Finding:
         for operation in all_
         if operation.outcome is Outcome.FAIL and not before <= operation.start_ns <= after and problem_type(operation)
     ]
-    alike = [operation.id for operation in failing if problem_type(operation) == brokers]
+    alike = [operation.id for operation in failing if brokers and problem_type(operation) == brokers]
     reason = f"of {len(said)} answers while the broker was away {len(refused)} were no promise, each with its type"
     reason += f"; at other times {len(failing)} failed, with other types" if failing else ""
     if untyped or alike:

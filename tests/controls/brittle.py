@@ -215,7 +215,8 @@ async def be_web(port: int) -> None:
     line = Line()
     if "eager" in SINS:
         try:
-            await line.client.connect(os.environ["NATS_URL"], allow_reconnect=False)
+            async with asyncio.timeout(FLUSHES_WITHIN_S):
+                await line.open()
         except (Error, OSError, TimeoutError):
             print("there is no broker", flush=True)
             sys.exit(1)
