@@ -98,14 +98,14 @@ def _service(path: Path, service: Raw, variable: object) -> Iterator[Mistake]:
     for key in ("ready", "health", "metrics"):
         asked = service.get(key)
         if isinstance(asked, dict):
-            asked = asked.get("http")
+            asked = asked.get("path" if key == "metrics" else "http")
         if isinstance(asked, str) and asked.startswith("/") and not ports:
             yield Mistake((*path, key), f"{name} has no port to ask", "add ports = { http = 8080 }", asked)
-    asked = service.get("health")
-    if isinstance(asked, str) and asked.startswith("https://"):
-        yield Mistake(
-            (*path, "health"), "is asked without TLS", 'write a path, such as "/readyz", or http://...', asked
-        )
+    for key, usual in (("health", "/readyz"), ("metrics", "/metrics")):
+        asked = table(service, key).get("path", service.get(key))
+        if isinstance(asked, str) and asked.startswith("https://"):
+            fix = f'write a path, such as "{usual}", or http://...'
+            yield Mistake((*path, key), "is asked without TLS", fix, asked)
     yield from _ready((*path, "ready"), service.get("ready"), ports)
     if service.get("fixed") is True:
         if not ports:

@@ -50,6 +50,7 @@ _PLACES = (
     _Place("services.*.ready.http", "ready", _ASKED),
     _Place("services.*.ready", "ready", _ASKED),
     _Place("services.*.health", "health", _ASKED),
+    _Place("services.*.metrics.path", "metrics", _ASKED),
     _Place("services.*.metrics", "metrics", _ASKED),
     _Place("broker.connect.*", "broker.connect", frozenset({_ENV})),
     _Place("prepare.*.request.**", "prepare", _WORK),
@@ -68,7 +69,7 @@ _PLACES = (
 )
 _NOWHERE = _Place("", "", frozenset())
 # A regular expression has braces of its own.
-_FREE = ("services.*.ready.log",)
+_FREE = ("services.*.ready.log", *(f"services.*.output.{event}" for event in ("lost", "returned", "failures")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from harness.system._values import (
     HeaderName,
     HttpUrl,
     JsonPath,
+    Metric,
     Name,
     NatsUrl,
     OneSubject,
@@ -38,6 +39,7 @@ from harness.system._values import (
     Version,
     Word,
     as_http,
+    as_path,
     as_tuple,
 )
 
@@ -108,12 +110,31 @@ class Ready(Table):
     command: Texts | None = None
 
 
-class Output(Table):
-    """How to read a service's log lines: the keys of time and level in each."""
+class Metrics(Table):
+    """Where a service tells its metrics, as Prometheus text, and which of them count what happened to it.
 
-    format: Literal["json"]
+    `lost` counts lost connections to the broker, `returned` those that came back, `failures` messages that a handler
+    failed on. `metrics = "/path"` is short for a table that names none.
+    """
+
+    path: PathOrUrl
+    lost: Metric | None = None
+    returned: Metric | None = None
+    failures: Metric | None = None
+
+
+class Output(Table):
+    """How to read a service's log lines: the keys of time and level in each.
+
+    `lost`, `returned` and `failures` are what a line says of such an event, in any case; None: its level is enough.
+    """
+
+    format: Literal["json", "logfmt"]
     time: str
     level: str
+    lost: RegularExpression | None = "disconnected"
+    returned: RegularExpression | None = "connected"
+    failures: RegularExpression | None = None
 
 
 class Stop(Table):
@@ -124,7 +145,7 @@ class Stop(Table):
 
 
 class Service(Table):
-    """`[services.NAME]`. `ready` None: ready as soon as its process runs. `health` and `metrics` are read like it."""
+    """`[services.NAME]`. `ready` None: ready as soon as its process runs. `health` is read like it."""
 
     role: ServiceRole
     command: Texts = ()
@@ -136,7 +157,7 @@ class Service(Table):
     files: dict[str, str] = {}
     ready: Annotated[Ready | None, BeforeValidator(as_http)] = None
     health: PathOrUrl | None = None
-    metrics: PathOrUrl | None = None
+    metrics: Annotated[Metrics | None, BeforeValidator(as_path)] = None
     output: Output | None = None
     stop: Stop = Stop()
 

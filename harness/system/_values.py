@@ -118,6 +118,11 @@ def as_http(value: object) -> object:
     return {"http": value} if isinstance(value, str) else value
 
 
+def as_path(value: object) -> object:
+    """`metrics = "/path"` as the table that it is short for."""
+    return {"path": value} if isinstance(value, str) else value
+
+
 _NAME = "not a name: lower-case letters, digits and dashes, a letter first"
 Name = Annotated[str, AfterValidator(_pattern(r"[a-z][a-z0-9-]*", _NAME))]
 Word = Annotated[str, AfterValidator(_pattern(r"[a-z][a-z0-9_]*", "not a word: lower-case letters, digits and _"))]
@@ -126,6 +131,7 @@ StreamName = Annotated[str, AfterValidator(_pattern(r"[^\s.*>/\\]+", "no stream 
 Variable = Annotated[str, AfterValidator(_pattern(r"[A-Za-z_]\w*", "not a name of an environment variable"))]
 Version = Annotated[str, AfterValidator(_pattern(r"\d+\.\d+\.\d+(-[\w.]+)?", 'not a version such as "2.12.8"'))]
 Clause = Annotated[str, AfterValidator(_pattern(r"[a-z_]+(\.[a-z_]+)?", "not a clause such as 'reconnects.notices'"))]
+Metric = Annotated[str, AfterValidator(_pattern(r"[A-Za-z_:][\w:]*", "not a metric such as 'nats_lost_total'"))]
 HeaderName = Annotated[str, AfterValidator(_pattern(r"[!#$%&'*+.^_`|~\w-]+", "not a name of a header"))]
 ServiceRole = Annotated[Role, BeforeValidator(_service_role)]
 Duration = Annotated[float, BeforeValidator(seconds)]

@@ -54,7 +54,11 @@ def test_every_key_arrives(orders: SystemFile, folder: Path) -> None:
     assert (web.role, web.role is Role.ENTRY) == ("entry", True)
     assert web.command == ("{python}", "-m", "orders.web", "--port", "{port}")
     assert web.ready is not None
-    assert (web.ready.http, web.health, web.metrics) == ("/healthz", "/readyz", "/metrics")
+    assert (web.ready.http, web.health) == ("/healthz", "/readyz")
+    assert web.metrics is not None
+    assert (web.metrics.path, web.metrics.lost) == ("/metrics", None)
+    assert web.output is not None
+    assert (web.output.time, web.output.level, web.output.lost) == ("ts", "level", "disconnected")
     assert (web.stop.signal, web.stop.grace) == ("TERM", 10.0)
     assert orders.prepare[0].request.body == {"username": "u", "password": "p"}
     assert orders.prepare[0].keep == {"token": "$.access_token"}
