@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.guarantees.effects import Effects as effects
     from harness.guarantees.no_loss import NoLoss as no_loss
     from harness.guarantees.no_phantoms import NoPhantoms as no_phantoms
+    from harness.guarantees.observable import Observable as observable
     from harness.guarantees.reconnects import Reconnects as reconnects
     from harness.marks import calm, needs, started_with
     from harness.run import Run
@@ -31,6 +32,7 @@ _WHERE = {
     "needs": "harness.marks:needs",
     "no_loss": "harness.guarantees.no_loss:NoLoss",
     "no_phantoms": "harness.guarantees.no_phantoms:NoPhantoms",
+    "observable": "harness.guarantees.observable:Observable",
     "reconnects": "harness.guarantees.reconnects:Reconnects",
     "started_with": "harness.marks:started_with",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "needs",
     "no_loss",
     "no_phantoms",
+    "observable",
     "reconnects",
     "started_with",
 ]

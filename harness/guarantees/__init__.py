@@ -16,6 +16,7 @@ from harness.guarantees import (
     effects,
     no_loss,
     no_phantoms,
+    observable,
     reconnects,
 )
 from harness.guarantees._base import REGISTRY, Guarantee, clause_names, judged_clauses, tainted
@@ -31,7 +32,7 @@ ALWAYS: tuple[Guarantee, ...] = (
     effects.Effects(),
     available.Available(hangs=None),  # measured; judged once a scenario expects it
 )
-MODULES = (available, converges, core_loss, degrades, effects, no_loss, no_phantoms, reconnects)
+MODULES = (available, converges, core_loss, degrades, effects, no_loss, no_phantoms, observable, reconnects)
 
 
 def judge(history: History) -> tuple[Sequence[Finding], Mapping[str, str]]:

@@ -17,7 +17,7 @@ class Connection:
     """One connection through a proxy; the probe's own are left out. Times in t_ns.
 
     `reached_ns`: when its upstream was seen to have it. `closed_ns` by whichever end was seen first; `client_ns`: when
-    the client itself was seen to have closed.
+    the client itself was seen to have closed; `seen_closed_ns`: when its proxy was seen to have it closed.
     """
 
     client: str
@@ -25,6 +25,7 @@ class Connection:
     reached_ns: int | None = None
     closed_ns: int = FOREVER
     client_ns: int = FOREVER
+    seen_closed_ns: int = FOREVER
     by: list[str] = field(default_factory=list)
 
     def open_at(self, t_ns: int) -> bool:
@@ -53,6 +54,8 @@ def connections(history: History) -> dict[LinkKey, Sequence[Connection]]:
         elif line["event"] == "closed":
             known.closed_ns = min(known.closed_ns, t_ns)
             known.by.append(line.get("by") or "?")
+            if line.get("via") != "connz":  # the broker may give up a client that cannot know of it
+                known.seen_closed_ns = min(known.seen_closed_ns, t_ns)
             if line.get("by") == "client":
                 known.client_ns = min(known.client_ns, t_ns)
     return dict(found)

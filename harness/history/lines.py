@@ -43,6 +43,7 @@ KINDS: Mapping[str, str] = {
     "in_hand": "node, count, asked",
     "expect": "guarantee, bounds",
     "health": "node, what (live, ready), answer (200, timeout ...), green, from_ns; when it changes, and each second",
+    "metrics": "node, from_ns, values {lost, returned, failures: number or null}, at first and where changed; or error",
     "broker": "node, server, version, connections, slow_consumers, streams {name: {messages, consumers {name: {...}}}}",
 }
 

@@ -20,6 +20,18 @@ SOURCES = {
     "enumerates": "an effects table or taps in the workload",
     "arrivals": "an effects table or taps in the workload of kind core",
     "clients": "a placeholder {broker.url} in a service's command, env or files",
+    "log lines": (
+        "an output table in a service that names {broker.url},"
+        ' e.g. output = { format = "json", time = "ts", level = "level" }'
+    ),
+    "metrics": (
+        "metrics that count in a service that names {broker.url},"
+        ' e.g. metrics = { path = "/metrics", lost = "nats_connections_lost_total" }'
+    ),
+    "handler failures": (
+        "an output table in a worker, or metrics that count there,"
+        ' e.g. metrics = { path = "/metrics", failures = "handler_failures_total" }'
+    ),
     "live": 'a ready by HTTP in a service, another URL than its health, e.g. ready = "/healthz"',
     "health": 'a health in a service that names {broker.url}, e.g. health = "/readyz"',
     "answers": "a workload of kind http or http-async, whose answers tell why they refuse",
@@ -60,6 +72,12 @@ def meta(setting: Setting) -> dict[str, Any]:
             for name, service in system.services.items()
             for replica in system.replicas(name)
         },
+        "observed": {
+            replica: {"output": service.output and service.output.model_dump(), "metrics": counting(service)}
+            for name, service in system.services.items()
+            for replica in system.replicas(name)
+            if service.output or counting(service)
+        },
         "effects_by": any(workload.effects and workload.effects.by for workload in system.workloads.values()),
         "sources": _sources(system),
         "lines_to_add": SOURCES,
@@ -74,6 +92,12 @@ def looked_at(service: Service) -> dict[str, str]:
     live = service.ready.http if service.ready else None
     asked = {READY: service.health, LIVE: live if live != service.health else None}
     return {what: where for what, where in asked.items() if where is not None}
+
+
+def counting(service: Service) -> dict[str, str]:
+    """The metrics of a service that count, by the file's words for what they count."""
+    told = service.metrics.model_dump(exclude={"path"}) if service.metrics else {}
+    return {word: name for word, name in told.items() if name is not None}
 
 
 def _workloads(name: str, workload: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -127,6 +151,13 @@ def _sources(system: SystemFile) -> list[str]:
         "enumerates": streams or any(workload.effects or workload.taps for workload in workloads),
         "arrivals": any(_arrives(workload) for workload in workloads),
         "clients": any(link.target.startswith("broker-") for link in system.links()),
+        "log lines": any(system.services[name].output for name in clients & system.services.keys()),
+        "metrics": any(
+            counting(system.services[name]).keys() & {"lost", "returned"} for name in clients & system.services.keys()
+        ),
+        "handler failures": any(
+            system.services[name].output or "failures" in counting(system.services[name]) for name in system.workers()
+        ),
         "live": any(LIVE in asked for asked in looks.values()),
         "health": any(READY in looks.get(name, ()) for name in clients),
         "answers": any(workload.kind in ("http", "http-async") for workload in workloads),

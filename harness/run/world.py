@@ -27,11 +27,12 @@ from harness.observe.broker import Broker
 from harness.observe.connections import Connections
 from harness.observe.effects import Direct, Effects
 from harness.observe.health import Health
+from harness.observe.metrics import Metrics, Target
 from harness.observe.noise import Noise
 from harness.observe.probe import Probe
 from harness.observe.taps import Taps
 from harness.run import preparing
-from harness.run.meta import looked_at, meta
+from harness.run.meta import counting, looked_at, meta
 from harness.run.own import OwnConnection, subject_of
 from harness.run.setting import Setting
 from harness.run.waiting import Waiting
@@ -211,7 +212,7 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
     )
     await load.configure(config)
     await runtime.settle()
-    tasks.watch(*effects)
+    tasks.watch(*effects, Metrics(recorder, _scraped(runtime)))
     entry = next((system.replicas(name)[0] for name in [system.entry()] if name), LOAD)
     clients = [key for key in runtime.links if key[1] == runtime.broker.name]
     connections = tasks.connections()
@@ -250,6 +251,17 @@ def _looks(runtime: SystemRuntime) -> dict[tuple[str, str], str]:
         if node.service in runtime.system.services
         for what, where in looked_at(runtime.system.services[node.service]).items()
     }
+
+
+def _scraped(runtime: SystemRuntime) -> list[Target]:
+    """Each replica of whose metrics the system file names some."""
+    found = []
+    for node in runtime.nodes.values():
+        service = runtime.system.services.get(node.service)
+        if service is not None and service.metrics is not None and (names := counting(service)):
+            url = runtime.asked_at(node.name, service.metrics.path)
+            found.append(Target(node.name, url, names, lambda node=node: node.alive))  # type: ignore[misc]
+    return found
 
 
 class _Watching:
