@@ -26,6 +26,13 @@ def test_http(status: int, ref: str | None, whole: bool, expected: Answer) -> No
     assert outcomes.http(status, accepted=ACCEPTED, refused=REFUSED, ref=ref, whole=whole) == expected
 
 
+@pytest.mark.parametrize(("status", "outcome"), [(503, Outcome.FAIL), (500, Outcome.UNKNOWN)])
+def test_what_an_answer_that_is_no_promise_says_is_kept(status: int, outcome: Outcome) -> None:
+    told = " urn:a retry-after 2"
+    found = outcomes.http(status, accepted=ACCEPTED, refused=REFUSED, ref=None, whole=True, told=told)
+    assert found == Answer(outcome, status=status, error=f"status {status} urn:a retry-after 2")
+
+
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
