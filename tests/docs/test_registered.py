@@ -23,13 +23,16 @@ from harness.faults.latency import JITTER_SEEN
 from harness.faults.packet_loss import LEAST_DROPPED
 from harness.guarantees import REGISTRY, clause_names
 from harness.guarantees._base import AROUND_NS, LATE_SHARE, LEAST_OFFERED, LEAST_OPERATIONS, NS
+from harness.guarantees._refusals import LATEST_S, SOONEST_S
 from harness.guarantees._returns import LIVED_NS, UNTOLD
+from harness.guarantees.degrades import RED_LATER_S, Degrades
 from harness.guarantees.no_loss import LEAST_IN_HAND
 from harness.history._columns import OPERATIONS, SIGHTINGS
 from harness.history.clock import STEP_TOLERATED_NS
 from harness.history.lines import KINDS
 from harness.history.rows import Outcome, Step
 from harness.observe._own_ends import FRESH, LASTING
+from harness.observe.health import ANSWERS_WITHIN_S, EVERY_S, LIVE, READY
 from harness.observe.noise import LATE_MS
 from harness.observe.probing import FRESH_EVERY_S, RECORDS_EVERY_S, REQUESTS_EVERY_S
 from harness.run import IN_HAND_WITHIN_S, Run
@@ -197,6 +200,18 @@ NUMBERS = {
         f"under {LEAST_OFFERED:.0%}".replace("%", " %"),
         f"more than {STEP_TOLERATED_NS // 10**6} ms",
         f"more than {LATE_MS:g} ms late for more than {LATE_SHARE:.0%}".replace("%", " %"),
+        f"`starts_s`, {Degrades.starts_s:g} s",
+        f"`red_s`, {Degrades.red_s:g} s",
+        f"`opens_after`, {Degrades.opens_after:g}, operations",
+        f"`refuses_ms`, {Degrades.refuses_ms:g} ms",
+        f"a `Retry-After` of {SOONEST_S} to {LATEST_S} seconds",
+        f"`notices_s` + {RED_LATER_S:g} s",
+        f"`reconnects_s` + {RED_LATER_S:g} s",
+    ],
+    "system-file.md": [
+        f"Asked every {EVERY_S[READY] * 1000:g} ms",
+        f"within {ANSWERS_WITHIN_S:g} s.",
+        f"every {EVERY_S[LIVE] * 1000:g} ms, whether it lives",
     ],
     "guide.md": [f"at most {LONGER_S:g} s longer", f"at most {IN_HAND_WITHIN_S:g} s"],
 }
