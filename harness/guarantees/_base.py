@@ -278,6 +278,8 @@ LATE_SHARE = 0.01
 FAR = 10
 """So many times our greatest lag from its bound, a value that keeps it is believed: a machine that is too busy makes
 what it times later, and never earlier by more than that lag."""
+NEAR = 2
+"""The same of what is timed while processes are started, which stops our own loop by itself: at each of its ends."""
 _IN_S = {"s": 1.0, "ms": 1e-3}
 
 
@@ -322,4 +324,4 @@ def _is_far(finding: Finding, clause: Clause, in_ms: float, late_ms: float) -> b
     """Whether a value that keeps its bound does so by far more than we were late."""
     if finding.verdict is not Verdict.HOLDS or clause.compares or finding.bound is None or finding.measured is None:
         return False
-    return (finding.bound - finding.measured) * in_ms > FAR * late_ms
+    return (finding.bound - finding.measured) * in_ms > (NEAR if clause.at_start else FAR) * late_ms

@@ -90,7 +90,8 @@ def answers(history: History) -> Finding:
     if not broken and (count := sum(operation.id in open_ for operation in accepted)):
         sentence = f"{count} accepted are open, and no last poll or read tells of them"
         return inconclusive(ANSWERS.name, Doubt.GAP, sentence, unit=ANSWERS.unit, counted=len(under), faults=ids)
-    reason = f"{len(accepted)} of {len(under)} were accepted and kept, and each of the others refused by type"
+    reason = f"{len(accepted)} of {len(under)} were accepted and kept"
+    reason += ", and each of the others refused by type" if len(accepted) < len(under) else ""
     if broken:
         told = ", ".join(f"{count} {what}" for what, count in why.most_common() if count)
         reason = f"of {len(under)} offered while the broker was away: {told}"
@@ -118,7 +119,8 @@ def told_apart(history: History) -> Finding:
         if operation.outcome is Outcome.FAIL and not before <= operation.start_ns <= after and problem_type(operation)
     ]
     alike = [operation.id for operation in failing if brokers and problem_type(operation) == brokers]
-    reason = f"of {len(said)} answers while the broker was away {len(refused)} were no promise, each with its type"
+    told = f"{len(refused)} were no promise, each with its type" if refused else "each was a promise"
+    reason = f"of {len(said)} answers while the broker was away {told}"
     reason += f"; at other times {len(failing)} failed, with other types" if failing else ""
     if untyped or alike:
         parts = [f"{len(untyped)} of {len(said)} answers while the broker was away have no type"] if untyped else []
