@@ -239,7 +239,7 @@ BOUNDED: Mapping[str, float | None] = {"failed": 1.0, "latency_ms": 500.0, "sile
 """Bounds of availability, which without them is measured alone."""
 
 
-OWN_STORIES = frozenset({"degrades"})
+OWN_STORIES = frozenset({"degrades", "observable"})
 """Guarantees that need stories of their own to be kept or broken."""
 
 

@@ -11,7 +11,7 @@ from harness.guarantees import REGISTRY, clause_names
 from harness.history.rows import OpId, Outcome
 from harness.verdict import Doubt, Finding, Verdict
 
-from . import degrading
+from . import degrading, observing
 from .synthetic import ENTRY_LINK, HEALED, HIT, OWN_STORIES, WORKER_LINK, Story, ask_all, broken, kept, story, t
 
 ABOUT_WORK = clause_names() - {"reconnects.notices", "reconnects.reconnects"}
@@ -20,12 +20,15 @@ TIMING = frozenset(clause.name for clause in CLAUSES if clause.timing)
 COUNTED = clause_names() - TIMING
 ONLY_MEASURED = {"core_loss"}  # never with a bound, and of a kind of work that these systems do not have
 SOURCES = ["terminal", "effects", "enumerates", "arrivals", "clients", "live", "health", "answers"]
+SOURCES += ["log lines", "metrics", "handler failures"]
 OWN = frozenset(clause.name for name in OWN_STORIES for clause in REGISTRY[name].clauses)
 BASES: list[tuple[Callable[..., None], dict[str, Any], Verdict, frozenset[str]]] = [
     (kept, {}, Verdict.HOLDS, clause_names() - ONLY_MEASURED - OWN),
     (broken, {}, Verdict.VIOLATED, clause_names() - ONLY_MEASURED - OWN),
     (degrading.well, degrading.changes(), Verdict.HOLDS, degrading.CLAUSES),
     (degrading.badly, degrading.changes(), Verdict.VIOLATED, degrading.CLAUSES),
+    (observing.well, observing.changes(), Verdict.HOLDS, observing.CLAUSES),
+    (observing.badly, observing.changes(), Verdict.VIOLATED, observing.CLAUSES),
 ]
 """Stories in which every promise of these clauses was kept, or broken; and what their systems are."""
 COMPARES = frozenset(clause.name for clause in CLAUSES if clause.compares)
