@@ -72,8 +72,9 @@ class _Judge:
             for event in self._failures
         ]
         offences, short = self._untold([one for one in logging if one.nodes], self._logs.lacks, WITHIN_NS)
-        counting = [node for node, names in self._scrapes.names.items() if names.get("failures")]
-        if self._failures and counting:
+        workers = self._failures[0].nodes if self._failures else ()
+        counting = [node for node in workers if self._scrapes.names.get(node, {}).get("failures")]
+        if counting:
             moments = [event.t_ns for event in self._failures]
             grown, whole = self._scrapes.grown("failures", counting, moments), len(moments)
             if grown < whole and max(moments) + COUNTED_NS > self._watched_ns:

@@ -23,8 +23,11 @@ from harness.faults.latency import JITTER_SEEN
 from harness.faults.packet_loss import LEAST_DROPPED
 from harness.guarantees import REGISTRY, clause_names
 from harness.guarantees._base import AROUND_NS, LATE_SHARE, LEAST_OFFERED, LEAST_OPERATIONS, NS
+from harness.guarantees._lives import COMES_NS, ENDS_NS
+from harness.guarantees._logs import BEFORE_NS, WITHIN_NS
 from harness.guarantees._refusals import LATEST_S, SOONEST_S
 from harness.guarantees._returns import LIVED_NS, UNTOLD
+from harness.guarantees._scrapes import COUNTED_NS
 from harness.guarantees.degrades import RED_LATER_S, Degrades
 from harness.guarantees.no_loss import LEAST_IN_HAND
 from harness.history._columns import OPERATIONS, SIGHTINGS
@@ -33,6 +36,7 @@ from harness.history.lines import KINDS
 from harness.history.rows import Outcome, Step
 from harness.observe._own_ends import FRESH, LASTING
 from harness.observe.health import ANSWERS_WITHIN_S, EVERY_S, LIVE, READY
+from harness.observe.metrics import ANSWERS_WITHIN_S as SCRAPED_WITHIN_S
 from harness.observe.noise import LATE_MS
 from harness.observe.probing import FRESH_EVERY_S, RECORDS_EVERY_S, REQUESTS_EVERY_S
 from harness.run import IN_HAND_WITHIN_S, Run
@@ -197,6 +201,11 @@ NUMBERS = {
         f"fewer than {LEAST_IN_HAND} operations",
         f"fewer than {LEAST_OPERATIONS} operations",
         f"lived {LIVED_NS // 10**6} ms",
+        f"ended within {ENDS_NS // 10**6} ms",
+        f"from {BEFORE_NS / NS:g} s before a loss or return to {WITHIN_NS // NS} s after",
+        f"at most {COUNTED_NS // NS} s after it",
+        f"gone on less than {COMES_NS // NS} s before",
+        f"no answer in {SCRAPED_WITHIN_S:g} s",
         f"under {LEAST_OFFERED:.0%}".replace("%", " %"),
         f"more than {STEP_TOLERATED_NS // 10**6} ms",
         f"more than {LATE_MS:g} ms late for more than {LATE_SHARE:.0%}".replace("%", " %"),
