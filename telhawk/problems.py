@@ -1,4 +1,4 @@
-"""What the services on aiohttp share: reading bodies, typed refusals, and listening."""
+"""What the services on aiohttp share: reading bodies, refusals, and listening."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from typing import Any
 
 from aiohttp import web
 
-from telhawk.wire import Malformed, encode, parse
+from telhawk.wire import Malformed, parse
 
 BODY_MOST = 512 * 1024
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def problem(status: int, kind: str, detail: str, *, retry_after_s: int | None = None) -> web.Response:
-    """A typed refusal: `kind` names the type, `detail` says what is wrong with this request."""
-    body = {"type": f"urn:telhawk:{kind}", "title": kind.replace("-", " "), "status": status, "detail": detail}
-    headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
-    return web.Response(status=status, body=encode(body), content_type="application/problem+json", headers=headers)
+class Refused(Exception):
+    """The request is refused, or failed.
+
+    `kind` names what is wrong, `detail` says it of this request, `again` whether the same request may do better later.
+    Plainly it is answered with `status` and the detail, or with `body`, which is JSON.
+    """
+
+    def __init__(self, status: int, kind: str, detail: str, *, again: bool = False, body: bytes = b"") -> None:
+        self.status, self.kind, self.detail, self.again, self.body = status, kind, detail, again, body
+        super().__init__(detail)
 
 
 async def body_of(request: web.Request) -> Any:
@@ -31,22 +36,22 @@ async def body_of(request: web.Request) -> Any:
 
 
 @web.middleware
-async def typed_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Make a typed refusal of what is wrong with the request itself."""
+async def plain_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say in plain text what is wrong."""
     try:
         return await handler(request)
     except Malformed as error:
-        return problem(400, "invalid-request", str(error))
-    except web.HTTPRequestEntityTooLarge:
-        return problem(413, "too-large", f"a body of at most {BODY_MOST} bytes is wanted")
-    except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
-        return problem(error.status, error.reason.lower().replace(" ", "-"), f"{request.method} {request.path}"[:200])
+        return web.Response(status=400, text=str(error))
+    except Refused as refused:
+        if refused.body:
+            return web.Response(status=refused.status, body=refused.body, content_type="application/json")
+        return web.Response(status=refused.status, text=refused.detail)
 
 
 @asynccontextmanager
-async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
-    """Listen, without handling any signal, and stop without waiting for anything. Raises OSError."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+async def serving(app: web.Application, host: str, port: int, *, finish_s: float = 0.0) -> AsyncIterator[None]:
+    """Listen, without handling any signal. At the end, wait `finish_s` for the requests in hand. Raises OSError."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=finish_s)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -33,6 +33,11 @@ class Measures:
     dedup: bool = _measure(needs="jetstream")
     monitor: bool = _measure()
     lazy_connect: bool = _measure()
+    retry: bool = _measure()
+    breaker: bool = _measure()
+    downstream: bool = _measure()
+    errors: bool = _measure()
+    drain: bool = _measure()
 
     @classmethod
     def parse(cls, spec: str) -> Measures:

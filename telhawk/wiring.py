@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 
+from aiohttp.typedefs import Middleware
+
+from telhawk.calls import Caller
 from telhawk.messaging import Client
 from telhawk.messaging.nats import NatsClient, NatsConfig
+from telhawk.problems import plain_refusals
 from telhawk.settings import Measures, Settings
 
 HeadersFor = Callable[[str], Mapping[str, str]]
+
+
+class Told(Exception):
+    """A signal has told the process to end."""
+
+
+def told_by_signal() -> asyncio.Event:
+    """Set when SIGTERM or SIGINT comes."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
 
 
 async def connect(settings: Settings, name: str, tasks: asyncio.TaskGroup) -> Client:
@@ -66,6 +83,24 @@ def effect_headers(measures: Measures) -> HeadersFor:
     from telhawk.measures import dedup
 
     return dedup.effect_headers
+
+
+def guarded(measures: Measures, caller: Caller, *, within_s: float, at_once: int, patience_s: float = 0.0) -> Caller:
+    """A way to another service, with what guards it."""
+    if not measures.downstream:
+        return caller
+    from telhawk.measures.downstream import GuardedCaller
+
+    return GuardedCaller(caller, within_s=within_s, at_once=at_once, patience_s=patience_s)
+
+
+def refusals(measures: Measures) -> Middleware:
+    """How a service says that it refuses, or failed."""
+    if not measures.errors:
+        return plain_refusals
+    from telhawk.measures.errors import typed_refusals
+
+    return typed_refusals
 
 
 def no_headers(_: str) -> Mapping[str, str]:

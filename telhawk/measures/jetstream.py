@@ -9,6 +9,7 @@ from contextlib import suppress
 import nats.js.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StatusCode, StorageType, StreamConfig
 
 from telhawk import wire
@@ -115,15 +116,27 @@ class JobConsumer:
             # stream, delivered to nobody and reported to nobody.
             max_deliver=-1,
         )
+        self._taking: asyncio.Task[None] | None = None
+        self._stopped = False
 
     async def run(self) -> None:
         """Take jobs for ever; a lost connection or consumer is taken up again."""
         async with asyncio.TaskGroup() as jobs:
-            while True:
-                connection = await self._client.connected()
-                with suppress(MessagingError, *BROKER_ERRORS):
-                    await self._take(connection, jobs)
-                await asyncio.sleep(RETRY_S)
+            self._taking = jobs.create_task(self._take_for_ever(jobs))
+
+    async def stop(self) -> None:
+        """Take no more jobs. What comes all the same goes back to the broker at once."""
+        self._stopped = True
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait({self._taking})
+
+    async def _take_for_ever(self, jobs: asyncio.TaskGroup) -> None:
+        while not self._stopped:
+            connection = await self._client.connected()
+            with suppress(MessagingError, *BROKER_ERRORS):
+                await self._take(connection, jobs)
+            await asyncio.sleep(RETRY_S)
 
     async def _take(self, connection: NatsConnection, jobs: asyncio.TaskGroup) -> None:
         """Pull until the connection is lost, the consumer gone, or the broker silent."""
@@ -142,7 +155,9 @@ class JobConsumer:
                     for _ in range(pull.unused):
                         self._slots.release()
         finally:
-            if not connection.is_closed:
+            if self._stopped:
+                await pull.give_back(subscription)
+            elif not connection.is_closed:
                 await subscription.unsubscribe()
 
     async def _free_slots(self) -> int:
@@ -171,6 +186,7 @@ class _Pull:
         self._start = start
         self._ended = asyncio.Event()
         self._ended.set()
+        self._giving_back = False
         self.unused = 0
         """How many of the jobs that were asked for have not come."""
         self.answered = True
@@ -194,6 +210,9 @@ class _Pull:
 
     async def on_message(self, msg: Msg) -> None:
         """A job, or a word about the request."""
+        if self._giving_back and msg.reply:
+            with suppress(*BROKER_ERRORS):
+                await msg.nak()
         if self._ended.is_set():
             return  # too late: it comes again after AckWait
         if msg.reply:
@@ -204,6 +223,13 @@ class _Pull:
         else:
             status = (msg.headers or {}).get("Status")
             self._end(answered=status in (StatusCode.NO_MESSAGES, StatusCode.REQUEST_TIMEOUT))
+
+    async def give_back(self, subscription: Subscription) -> None:
+        """End the subscription, and hand back what the broker had sent by then."""
+        self._giving_back = True
+        with suppress(*BROKER_ERRORS):
+            async with asyncio.timeout(SILENT_S):
+                await subscription.drain()  # type: ignore[no-untyped-call]
 
     def _end(self, *, answered: bool) -> None:
         self.answered = answered

@@ -135,3 +135,8 @@ class _Later:
         self._wanted = False
         if self._made is not None:
             await self._made.unsubscribe()
+
+    async def drain(self) -> None:
+        self._wanted = False
+        if self._made is not None:
+            await self._made.drain()

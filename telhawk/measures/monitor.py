@@ -177,6 +177,11 @@ class _Lasting:
         if self._bound is not None:
             await self._bound.unsubscribe()
 
+    async def drain(self) -> None:
+        self._owner.forget(self)
+        if self._bound is not None:
+            await self._bound.drain()
+
 
 async def _round_trip(client: NatsClient) -> None:
     # A request that nobody answers, not a PING: in nats-py 2.16 a PONG that comes after flush has given up ends the

@@ -10,25 +10,37 @@ from contextlib import suppress
 
 from telhawk.messaging import PUBLISH_WITHIN_S, Client, MessagingError, NoResponders
 from telhawk.messaging.health import HEALTH_SUBJECT
-from telhawk.web.queries import Overloaded
+from telhawk.web.queries import Deliver, Overloaded
 
 IN_FLIGHT = 16
 RETRY_S = 0.25
 SWEEP_S = 0.25
+FINISH_S = 2.0
 
-Deliver = Callable[[str, bytes], Awaitable[None]]
+Again = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+
+
+async def steadily(deliver: Callable[[], Awaitable[None]]) -> None:
+    """Try until it works, each time after the same pause."""
+    while True:
+        try:
+            return await deliver()
+        except MessagingError:
+            await asyncio.sleep(RETRY_S)
 
 
 class Outbox:
     """Accepted jobs that the broker has not acknowledged yet, oldest first. Built by `open`."""
 
-    def __init__(self, path: str, limit: int, client: Client, deliver: Deliver) -> None:
+    def __init__(self, path: str, limit: int, client: Client, deliver: Deliver, again: Again) -> None:
         self._path = path
         self._limit = limit
         self._client = client
         self._deliver = deliver
+        self._again = again
         self._jobs: dict[str, bytes] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._admitted = 0
         # SQLite waits for the disk, so it lives in a thread of its own, and one commit serves all who wait.
         self._thread = ThreadPoolExecutor(1, "outbox")
@@ -37,12 +49,13 @@ class Outbox:
         self._sent: list[str] = []
 
     @classmethod
-    async def open(cls, path: str, limit: int, client: Client, deliver: Deliver) -> Outbox:
+    async def open(cls, path: str, limit: int, client: Client, deliver: Deliver, again: Again = steadily) -> Outbox:
         """Open the file and take up what a former process left in it. Raises sqlite3.Error.
 
-        `limit` jobs are held at most; `deliver` hands one to the broker or raises MessagingError.
+        `limit` jobs are held at most; `deliver` hands one to the broker or raises MessagingError, and `again` is how
+        that is repeated until it works.
         """
-        outbox = cls(path, limit, client, deliver)
+        outbox = cls(path, limit, client, deliver, again)
         left = await asyncio.get_running_loop().run_in_executor(outbox._thread, outbox._open)
         outbox._jobs.update(left)
         outbox._admitted = len(left)
@@ -90,25 +103,33 @@ class Outbox:
 
     async def run(self) -> None:
         """Relay for ever, oldest first, a bounded number at a time."""
-        slots = asyncio.Semaphore(IN_FLIGHT)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep())
             while True:
-                await slots.acquire()
-                relay = tasks.create_task(self._relay(await self._queue.get()))
-                relay.add_done_callback(lambda _: slots.release())
+                job_id = await self._queue.get()
+                await self._slots.acquire()
+                relay = tasks.create_task(self._relay(job_id))
+                relay.add_done_callback(lambda _: self._slots.release())
+
+    async def finish(self) -> None:
+        """Wait for what is just being relayed, if the broker is there; all that is left stays on disk."""
+        if self._client.is_connected():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_S):
+                    for _ in range(IN_FLIGHT):  # and keep them: nothing more is relayed
+                        await self._slots.acquire()
+        async with self._turn:
+            await self._commit()
 
     async def _relay(self, job_id: str) -> None:
-        while True:
-            await self._client.connected()
-            try:
-                await self._deliver(job_id, self._jobs[job_id])
-                break
-            except MessagingError:
-                await asyncio.sleep(RETRY_S)
+        await self._again(lambda: self._relay_once(job_id))
         del self._jobs[job_id]
         self._admitted -= 1
         self._sent.append(job_id)
+
+    async def _relay_once(self, job_id: str) -> None:
+        await self._client.connected()
+        await self._deliver(job_id, self._jobs[job_id])
 
     async def _sweep(self) -> None:
         # What was sent is deleted along with the next job that is written, or here.

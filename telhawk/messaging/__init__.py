@@ -23,6 +23,10 @@ class NotConnected(MessagingError):
     """There is no connection to the broker at the moment."""
 
 
+class NotTried(MessagingError):
+    """The broker was not asked, since it is known not to answer."""
+
+
 class NoResponders(MessagingError):
     """The broker answered that nobody listens on the subject."""
 
@@ -45,6 +49,9 @@ class Subscription(Protocol):
 
     async def unsubscribe(self) -> None:
         """Take the interest back; what has not been handled yet is dropped."""
+
+    async def drain(self) -> None:
+        """Take the interest back, and return once all that has come is handled."""
 
 
 class OnePublish(Protocol):

@@ -247,6 +247,10 @@ class _NatsSubscription:
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await self._subscription.unsubscribe()
 
+    async def drain(self) -> None:
+        with suppress(*BROKER_ERRORS):
+            await self._subscription.drain()  # type: ignore[no-untyped-call]
+
 
 def _message(msg: Msg) -> Message:
     return Message(msg.subject, msg.data, msg.reply, msg.headers or {})

@@ -1,33 +1,75 @@
-"""`python -m telhawk.search`: ends at once when the broker is not there, or when told to, waiting for nothing."""
+"""`python -m telhawk.search`: ends at once when the broker is not there.
+
+Without the measure drain it ends at once when told to, too, waiting for nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 import aiohttp
 
 from telhawk import wire
+from telhawk.calls import Caller, DirectCaller
 from telhawk.messaging import Client, MessagingError, Subscription
 from telhawk.problems import serving
 from telhawk.search.engine import Engine
 from telhawk.search.routes import application
-from telhawk.search.worker import PublishedStore, Store, Worker
+from telhawk.search.worker import AT_ONCE, PublishedStore, Store, Worker
 from telhawk.settings import Measures, Settings, load
-from telhawk.wiring import connect, effect_headers, make_on_broker, message_headers, no_headers
+from telhawk.wiring import (
+    Told,
+    connect,
+    effect_headers,
+    guarded,
+    make_on_broker,
+    message_headers,
+    no_headers,
+    refusals,
+    told_by_signal,
+)
+
+# A job waits its turn; who asks synchronously does not, and web waits 1.7 s.
+JOB_WITHIN_S, JOB_PATIENCE_S = 10.0, 5.0
+ASKED_WITHIN_S, ASKED_AT_ONCE = 1.6, 64
 
 
-class _Told(Exception):
-    """SIGTERM came."""
+class Ending(Protocol):
+    """How the worker ends."""
+
+    requests_s: float
+    """How long requests in hand are waited for."""
+
+    async def stop_taking(self) -> None:
+        """Take no more jobs."""
+
+    async def finish(self) -> None:
+        """What there is to do once no request is in hand any more."""
+
+
+class AtOnce:
+    """Takes its subscription back, where there is one, and waits for nothing."""
+
+    requests_s = 0.0
+
+    def __init__(self, subscription: Subscription | None) -> None:
+        self._subscription = subscription
+
+    async def stop_taking(self) -> None:
+        """Unsubscribe."""
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
+
+    async def finish(self) -> None:
+        """Nothing."""
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM. Raises MessagingError when the broker cannot be reached at start."""
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    """Serve until SIGTERM (raises Told). Raises MessagingError when the broker cannot be reached at start."""
+    told = told_by_signal()
     timeout = aiohttp.ClientTimeout(total=None)
     connector = aiohttp.TCPConnector(limit=0)
     async with (
@@ -37,20 +79,27 @@ async def run(settings: Settings) -> None:
     ):
         client = await connect(settings, "telhawk-search", tasks)
         closing.push_async_callback(client.close)
-        engine = Engine(
-            session,
-            settings.eventstore_url,
-            replica=settings.replica,
-            effect_headers=effect_headers(settings.measures),
-        )
-        worker = Worker(engine, await _store(settings.measures, client), tasks)
-        subscription = await _take_jobs(settings, client, worker, tasks)
-        async with serving(application(engine), settings.host, settings.port):
+        direct = DirectCaller(session)
+        jobs = guarded(settings.measures, direct, within_s=JOB_WITHIN_S, at_once=AT_ONCE, patience_s=JOB_PATIENCE_S)
+        asked = guarded(settings.measures, direct, within_s=ASKED_WITHIN_S, at_once=ASKED_AT_ONCE)
+        worker = Worker(_engine(settings, jobs), await _store(settings.measures, client), tasks)
+        ending = await _take_jobs(settings, client, worker, tasks)
+        app = application(_engine(settings, asked), refusals(settings.measures))
+        async with serving(app, settings.host, settings.port, finish_s=ending.requests_s):
             await told.wait()
-            if subscription is not None:
-                await subscription.unsubscribe()
-            # Ends the tasks of what is in flight, and closes.
-            raise _Told
+            await ending.stop_taking()
+        await ending.finish()
+        # Ends the tasks of what is in flight, and closes.
+        raise Told
+
+
+def _engine(settings: Settings, caller: Caller) -> Engine:
+    return Engine(
+        caller,
+        settings.eventstore_url,
+        replica=settings.replica,
+        effect_headers=effect_headers(settings.measures),
+    )
 
 
 async def _store(measures: Measures, client: Client) -> Store:
@@ -72,11 +121,15 @@ async def _store(measures: Measures, client: Client) -> Store:
     return BucketStore(WriteOnce(bucket).write, client)
 
 
-async def _take_jobs(
-    settings: Settings, client: Client, worker: Worker, tasks: asyncio.TaskGroup
-) -> Subscription | None:
+async def _take_jobs(settings: Settings, client: Client, worker: Worker, tasks: asyncio.TaskGroup) -> Ending:
     if not settings.measures.jetstream:
-        return await client.queue_subscribe(wire.JOBS, wire.WORKERS, worker.take)
+        if not settings.measures.drain:
+            return AtOnce(await client.queue_subscribe(wire.JOBS, wire.WORKERS, worker.take))
+        from telhawk.measures.drain import CoreJobs, InGoodOrder
+
+        jobs = CoreJobs(client, worker)
+        await jobs.subscribe()
+        return InGoodOrder(client, worker, jobs.stop, tasks)
     from telhawk.measures.jetstream import JobConsumer, acknowledged_at_once
 
     handle = acknowledged_at_once(worker.answer)
@@ -88,8 +141,13 @@ async def _take_jobs(
         await make_on_broker(settings.measures, client, acknowledger.prepare)
         tasks.create_task(acknowledger.run())
         handle = acknowledger.handle
-    tasks.create_task(JobConsumer(client, worker.slots, handle, ack_wait_s=settings.ack_wait_s).run())
-    return None
+    consumer = JobConsumer(client, worker.slots, handle, ack_wait_s=settings.ack_wait_s)
+    tasks.create_task(consumer.run())
+    if not settings.measures.drain:
+        return AtOnce(None)
+    from telhawk.measures.drain import InGoodOrder
+
+    return InGoodOrder(client, worker, consumer.stop, tasks)
 
 
 def main() -> None:
@@ -98,7 +156,7 @@ def main() -> None:
     code = 0
     try:
         asyncio.run(run(settings))
-    except* _Told:
+    except* Told:
         pass
     except* (MessagingError, OSError) as errors:
         print(f"search: {errors.exceptions[0]}", file=sys.stderr)

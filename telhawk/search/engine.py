@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-import aiohttp
-
+from telhawk.calls import Caller, CallError, TooManyCalls
 from telhawk.wire import Job, Malformed, Result, encode, parse
 from telhawk.wiring import HeadersFor
 
@@ -16,18 +15,22 @@ class EngineError(Exception):
     """The event store could not be asked, or did not answer; another try may do better."""
 
 
+class EngineOverloaded(EngineError):
+    """The event store was not asked, since as many as may be wait for it."""
+
+
 class Engine:
     """The event store, seen from one replica of search."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        caller: Caller,
         url: str,
         *,
         replica: str,
         effect_headers: HeadersFor,
     ) -> None:
-        self._session = session
+        self._caller = caller
         self._url = f"{url}/{INDEX}/_search"
         self._replica = replica
         self._effect_headers = effect_headers
@@ -35,7 +38,6 @@ class Engine:
     async def run(self, job: Job, attempt: int) -> Result:
         """The result of one job; a query that the store rejects is a result without success. Raises EngineError."""
         headers = {
-            "Content-Type": "application/json",
             "X-Opaque-Id": job.job_id,
             "X-Worker": self._replica,
             "X-Attempt": str(attempt),
@@ -43,17 +45,18 @@ class Engine:
         }
         started = time.monotonic()
         try:
-            async with self._session.post(self._url, data=encode(_search(job)), headers=headers) as response:
-                status, data = response.status, await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise EngineError(f"event store: {error or type(error).__name__}") from error
-        if status not in (200, 400):
-            raise EngineError(f"event store: status {status}")
+            answer = await self._caller.post(self._url, encode(_search(job)), headers)
+        except TooManyCalls as error:
+            raise EngineOverloaded(f"event store: {error}") from error
+        except CallError as error:
+            raise EngineError(f"event store: {error}") from error
+        if answer.status not in (200, 400):
+            raise EngineError(f"event store: status {answer.status}")
         try:
-            answer = parse(data)
-            if status == 400:
-                return Result.failed(job, str(answer["error"]["reason"]))
-            hits = answer["hits"]
+            found = parse(answer.body)
+            if answer.status == 400:
+                return Result.failed(job, str(found["error"]["reason"]))
+            hits = found["hits"]
             events = [hit["_source"] for hit in hits["hits"]]
             total = hits["total"]["value"]
         except (Malformed, LookupError, TypeError) as error:

@@ -39,6 +39,7 @@ class Worker:
         self._engine = engine
         self._store = store
         self._tasks = tasks
+        self.at_once = AT_ONCE
         self.slots = asyncio.Semaphore(AT_ONCE)
         """One for each job that may run at this moment."""
 

@@ -1,6 +1,6 @@
 """`python -m telhawk.web`: goes on without asynchronous queries when the broker is not there at start.
 
-It handles no signal: SIGTERM ends it as it is.
+Without the measure drain it handles no signal: SIGTERM ends it as it is.
 """
 
 from __future__ import annotations
@@ -9,24 +9,51 @@ import asyncio
 import signal
 import sqlite3
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import aiohttp
 
 from telhawk import wire
+from telhawk.calls import Caller, DirectCaller
 from telhawk.messaging import PUBLISH_WITHIN_S, Client, MessagingError, OnePublish
 from telhawk.problems import serving
-from telhawk.settings import Settings, load
+from telhawk.settings import Measures, Settings, load
 from telhawk.web.identity import Identity
-from telhawk.web.queries import DirectQueue, MemoryResults, Queries, Results, Sender
+from telhawk.web.queries import Deliver, DirectQueue, MemoryResults, Queries, Results, Sender
 from telhawk.web.routes import Routes
-from telhawk.wiring import connect, make_on_broker, message_headers
+from telhawk.wiring import (
+    Told,
+    connect,
+    effect_headers,
+    guarded,
+    make_on_broker,
+    message_headers,
+    refusals,
+    told_by_signal,
+)
 
 RELAY_WITHIN_S = 2.0
+# With these, a user has an answer within two seconds.
+SEARCH_WITHIN_S, SEARCHES_AT_ONCE = 1.7, 64
+AUTHENTICATE_WITHIN_S, VALIDATIONS_AT_ONCE = 1.5, 64
+# A relay waits for the broker's circuit to close; a user does not.
+RELAY_PATIENCE_S = 10.0
 
 
 async def run(settings: Settings) -> None:
-    """Serve for ever. Raises OSError when the port cannot be had, sqlite3.Error when the outbox cannot be opened."""
+    """Serve for ever, or with drain until SIGTERM (raises Told).
+
+    Raises OSError when the port cannot be had, sqlite3.Error when the outbox cannot be opened.
+    """
+    finish_s = 0.0
+    told = asyncio.Event()
+    finishing: list[Callable[[], Awaitable[None]]] = []
+    if settings.measures.drain:
+        from telhawk.measures import drain
+
+        finish_s = drain.REQUESTS_WITHIN_S
+        told = told_by_signal()
     timeout = aiohttp.ClientTimeout(total=None)
     connector = aiohttp.TCPConnector(limit=0)
     async with (
@@ -39,29 +66,85 @@ async def run(settings: Settings) -> None:
             try:
                 client = await connect(settings, "telhawk-web", tasks)
                 closing.push_async_callback(client.close)
-                queries = await _queries(settings, client, closing, tasks)
+                queries = await _queries(settings, client, closing, tasks, finishing)
+                if settings.measures.drain:
+                    finishing.append(lambda: drain.flush_and_close(client))
             except MessagingError as error:
                 print(f"Warning: Failed to connect to NATS at {settings.nats_url}: {error}")
                 print("Async query support will be disabled")
-        routes = Routes(session, Identity(session, settings.authenticate_url), settings.search_url, queries)
-        async with serving(routes.application(), settings.host, settings.port):
-            await asyncio.Event().wait()
+        routes = _routes(settings, DirectCaller(session), queries)
+        app = routes.application(refusals(settings.measures))
+        async with serving(app, settings.host, settings.port, finish_s=finish_s):
+            await told.wait()
+        for finish in finishing:
+            await finish()
+        raise Told
 
 
-async def _queries(settings: Settings, client: Client, closing: AsyncExitStack, tasks: asyncio.TaskGroup) -> Queries:
+def _routes(settings: Settings, direct: Caller, queries: Queries | None) -> Routes:
+    measures = settings.measures
+    authenticate = guarded(measures, direct, within_s=AUTHENTICATE_WITHIN_S, at_once=VALIDATIONS_AT_ONCE)
+    search = guarded(measures, direct, within_s=SEARCH_WITHIN_S, at_once=SEARCHES_AT_ONCE)
+    if measures.retry:
+        from telhawk.measures.retry import RetriedCaller
+
+        search = RetriedCaller(search)
+    identity = Identity(authenticate, settings.authenticate_url)
+    return Routes(search, identity, settings.search_url, queries, effect_headers(measures))
+
+
+async def _queries(
+    settings: Settings,
+    client: Client,
+    closing: AsyncExitStack,
+    tasks: asyncio.TaskGroup,
+    finishing: list[Callable[[], Awaitable[None]]],
+) -> Queries:
     publisher = await _publisher(settings, client)
     results = await _results(settings, client)
     headers = message_headers(settings.measures)
     if not settings.measures.outbox:
         sender = Sender(publisher, results, headers, within_s=PUBLISH_WITHIN_S)
-        return Queries(DirectQueue(sender, results), results)
-    from telhawk.measures.outbox import Outbox
+        deliver = _guarded(settings.measures, sender.deliver, patience_s=0.0)
+        if settings.measures.retry:
+            from telhawk.measures.retry import RetriedDelivery
 
+            deliver = RetriedDelivery(deliver).deliver
+        return Queries(DirectQueue(deliver, results), _readable(settings.measures, results))
+    from telhawk.measures.outbox import Outbox, steadily
+
+    again = steadily
+    if settings.measures.retry:
+        from telhawk.measures.retry import relay
+
+        again = relay
     sender = Sender(publisher, results, headers, within_s=RELAY_WITHIN_S)
-    outbox = await Outbox.open(settings.outbox, settings.outbox_limit, client, sender.deliver)
+    deliver = _guarded(settings.measures, sender.deliver, patience_s=RELAY_PATIENCE_S)
+    outbox = await Outbox.open(settings.outbox, settings.outbox_limit, client, deliver, again)
     closing.callback(outbox.close)
     tasks.create_task(outbox.run())
-    return Queries(outbox, results)
+    finishing.append(outbox.finish)
+    return Queries(outbox, _readable(settings.measures, results))
+
+
+def _guarded(measures: Measures, deliver: Deliver, *, patience_s: float) -> Deliver:
+    if not measures.breaker:
+        return deliver
+    from telhawk.measures.breaker import GuardedDelivery
+
+    return GuardedDelivery(deliver, patience_s=patience_s).deliver
+
+
+def _readable(measures: Measures, results: Results) -> Results:
+    if measures.breaker:
+        from telhawk.measures.breaker import GuardedResults
+
+        results = GuardedResults(results)
+    if measures.retry:
+        from telhawk.measures.retry import RetriedResults
+
+        results = RetriedResults(results)
+    return results
 
 
 async def _publisher(settings: Settings, client: Client) -> OnePublish:
@@ -92,11 +175,13 @@ async def _results(settings: Settings, client: Client) -> Results:
 def main() -> None:
     """The process."""
     settings = load(port=3000)
-    # asyncio.run would turn SIGINT into a clean end; neither signal is handled here.
+    # asyncio.run would turn SIGINT into a clean end; neither signal is handled unless drain handles both.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     code = 0
     try:
         asyncio.run(run(settings))
+    except* Told:
+        pass
     except* (OSError, sqlite3.Error) as errors:
         print(f"web: {errors.exceptions[0]}", file=sys.stderr)
         code = 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import aiohttp
-
+from telhawk.calls import Caller, CallError
 from telhawk.wire import Malformed, encode, parse
 
 # A token that was valid is trusted for a while, so that not every request costs a call.
@@ -21,8 +20,8 @@ class Unreachable(Exception):
 class Identity:
     """The authenticate service, seen from web."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
+    def __init__(self, caller: Caller, url: str) -> None:
+        self._caller = caller
         self._url = f"{url}/api/v1/auth"
         self._trusted: dict[str, float] = {}
 
@@ -48,8 +47,7 @@ class Identity:
 
     async def _post(self, route: str, body: object) -> tuple[int, Any]:
         try:
-            headers = {"Content-Type": "application/json"}
-            async with self._session.post(f"{self._url}/{route}", data=encode(body), headers=headers) as response:
-                return response.status, parse(await response.read())
-        except (aiohttp.ClientError, OSError, TimeoutError, Malformed) as error:
-            raise Unreachable(f"authenticate: {error or type(error).__name__}") from error
+            answer = await self._caller.post(f"{self._url}/{route}", encode(body), {})
+            return answer.status, parse(answer.body)
+        except (CallError, Malformed) as error:
+            raise Unreachable(f"authenticate: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from telhawk.messaging import Message, MessagingError, OnePublish
@@ -10,6 +11,9 @@ from telhawk.wire import JOBS, Job, Query, Result
 from telhawk.wiring import HeadersFor
 
 KEPT_S = 300.0
+
+Deliver = Callable[[str, bytes], Awaitable[None]]
+"""Hands a job to the broker, by its id. Raises MessagingError."""
 
 
 class Overloaded(Exception):
@@ -96,14 +100,14 @@ class Sender:
 class DirectQueue:
     """A job is accepted when it has been published."""
 
-    def __init__(self, sender: Sender, results: Results) -> None:
-        self._sender = sender
+    def __init__(self, deliver: Deliver, results: Results) -> None:
+        self._deliver = deliver
         self._results = results
 
     async def submit(self, job_id: str, job: bytes) -> None:
         """Publish. Raises MessagingError."""
         try:
-            await self._sender.deliver(job_id, job)
+            await self._deliver(job_id, job)
         except MessagingError:
             await self._results.forget(job_id)
             raise

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import uuid
 
-import aiohttp
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from telhawk import wire
+from telhawk.calls import Caller, CallError, TooManyCalls
 from telhawk.messaging import MessagingError
-from telhawk.problems import BODY_MOST, Handler, body_of, problem, typed_refusals
+from telhawk.problems import BODY_MOST, Handler, Refused, body_of
 from telhawk.web.identity import Identity, Unreachable
 from telhawk.web.queries import Overloaded, Queries
+from telhawk.wiring import HeadersFor
 
 OPEN_ROUTES = ("/api/health", "/api/auth/login")
-RETRY_AFTER_S = 1
 
 
 class Routes:
     """The handlers. Without `queries` there is no support for asynchronous ones."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, identity: Identity, search_url: str, queries: Queries | None
+        self, caller: Caller, identity: Identity, search_url: str, queries: Queries | None, headers: HeadersFor
     ) -> None:
-        self._session = session
+        self._caller = caller
         self._identity = identity
         self._search = f"{search_url}/api/v1/search"
         self._queries = queries
+        self._headers = headers
 
-    def application(self) -> web.Application:
-        """The routes of web."""
-        app = web.Application(client_max_size=BODY_MOST, middlewares=[typed_refusals, self._authenticated])
+    def application(self, refusals: Middleware) -> web.Application:
+        """The routes of web; `refusals` says what is wrong with a request, or went wrong."""
+        app = web.Application(client_max_size=BODY_MOST, middlewares=[refusals, self._authenticated])
         app.add_routes(
             [
                 web.get("/api/health", self._health),
@@ -47,9 +49,9 @@ class Routes:
         if request.path not in OPEN_ROUTES:
             try:
                 if not await self._identity.valid(request.headers.get("Authorization", "")):
-                    return problem(401, "unauthorized", "a valid bearer token is wanted")
+                    raise Refused(401, "unauthorized", "a valid bearer token is wanted")
             except Unreachable as error:
-                return web.Response(status=503, text=str(error))
+                raise Refused(503, "authenticate-unavailable", str(error), again=True) from error
         return await handler(request)
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -59,8 +61,11 @@ class Routes:
         try:
             status, answer = await self._identity.login(await body_of(request))
         except Unreachable as error:
-            return web.Response(status=503, text=str(error))
-        return web.json_response(answer, status=status)
+            raise Refused(503, "authenticate-unavailable", str(error), again=True) from error
+        if status != 200:
+            kind = "unauthorized" if status == 401 else "invalid-request"
+            raise Refused(status, kind, "authenticate refuses it", body=wire.encode(answer))
+        return web.json_response(answer)
 
     async def _search_now(self, request: web.Request) -> web.Response:
         query = wire.Query.of(await body_of(request))
@@ -68,39 +73,37 @@ class Routes:
         if query.time_range is not None:
             asked["time_range"] = query.time_range
         try:
-            headers = {"Content-Type": "application/json"}
-            async with self._session.post(self._search, data=wire.encode(asked), headers=headers) as response:
-                return web.Response(
-                    status=response.status, body=await response.read(), content_type=response.content_type
-                )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return web.Response(status=502, text=f"search failed: {error or type(error).__name__}")
+            answer = await self._caller.post(self._search, wire.encode(asked), self._headers(str(uuid.uuid4())))
+        except TooManyCalls as error:
+            raise Refused(503, "overloaded", f"search: {error}", again=True) from error
+        except CallError as error:
+            raise Refused(502, "search-unavailable", f"search failed: {error}", again=True) from error
+        headers = {"Retry-After": answer.retry_after} if answer.retry_after else None
+        return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers)
 
     async def _submit(self, request: web.Request) -> web.Response:
         query = wire.Query.of(await body_of(request))
-        if self._queries is None:
-            return web.Response(status=503, text="async query support is disabled")
+        queries = self._available()
         query_id = str(uuid.uuid4())
         try:
-            await self._queries.submit(query_id, query)
+            await queries.submit(query_id, query)
         except MessagingError as error:
-            return web.Response(status=500, text=f"failed to submit query: {error}")
+            raise Refused(500, "broker-unavailable", f"failed to submit query: {error}", again=True) from error
         except Overloaded as error:
-            return problem(503, "overloaded", str(error), retry_after_s=RETRY_AFTER_S)
+            raise Refused(503, "overloaded", str(error), again=True) from error
         return web.json_response({"query_id": query_id}, status=202)
 
     async def _status(self, request: web.Request) -> web.Response:
-        if self._queries is None:
-            return web.Response(status=503, text="async query support is disabled")
+        queries = self._available()
         query_id = request.match_info["query_id"]
         try:
             if not wire.is_id(query_id):
                 raise KeyError(query_id)
-            result = await self._queries.status(query_id)
+            result = await queries.status(query_id)
         except KeyError:
-            return problem(404, "unknown-query", "there is no such query, or not any more")
+            raise Refused(404, "unknown-query", "there is no such query, or not any more") from None
         except MessagingError as error:
-            return problem(503, "results-unavailable", str(error), retry_after_s=RETRY_AFTER_S)
+            raise Refused(503, "results-unavailable", str(error), again=True) from error
         answer: dict[str, object] = {"query_id": query_id, "status": "pending", "data": None, "error": None}
         if result is not None:
             answer["status"] = "complete" if result.success else "failed"
@@ -112,3 +115,8 @@ class Routes:
                 "query": result.query,
             }
         return web.Response(body=wire.encode(answer), content_type="application/json")
+
+    def _available(self) -> Queries:
+        if self._queries is None:
+            raise Refused(503, "broker-unavailable", "async query support is disabled", again=True)
+        return self._queries

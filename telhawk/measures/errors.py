@@ -1,0 +1,40 @@
+"""errors: every refusal and failure is a problem (RFC 9457) with a type of its own, and says when to come back."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from telhawk.problems import BODY_MOST, Handler, Refused
+from telhawk.wire import Malformed, encode
+
+RETRY_AFTER_S = 1
+
+log = logging.getLogger(__name__)
+
+
+def problem(status: int, kind: str, detail: str, *, again: bool = False) -> web.Response:
+    """A typed refusal: `kind` names the type, `detail` says what is wrong with this request."""
+    body = {"type": f"urn:telhawk:{kind}", "title": kind.replace("-", " "), "status": status, "detail": detail}
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if again else None
+    return web.Response(status=status, body=encode(body), content_type="application/problem+json", headers=headers)
+
+
+@web.middleware
+async def typed_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say by type what is wrong; what may do better later is a 503 with Retry-After."""
+    try:
+        return await handler(request)
+    except Malformed as error:
+        return problem(400, "invalid-request", str(error))
+    except Refused as refused:
+        status = 503 if refused.again else refused.status
+        return problem(status, refused.kind, refused.detail, again=refused.again)
+    except web.HTTPRequestEntityTooLarge:
+        return problem(413, "too-large", f"a body of at most {BODY_MOST} bytes is wanted")
+    except web.HTTPException as error:
+        return problem(error.status, error.reason.lower().replace(" ", "-"), f"{request.method} {request.path}"[:200])
+    except Exception:  # a mistake of ours; the client is told no more than that
+        log.exception("request failed: %r", request.path)
+        return problem(500, "internal-error", "the request failed")
