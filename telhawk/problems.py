@@ -12,6 +12,9 @@ from telhawk.wire import Malformed, parse
 
 BODY_MOST = 512 * 1024
 
+# Of aiohttp's own timeouts, none is what zero says.
+AT_ONCE_S = 0.001
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -49,7 +52,7 @@ async def plain_refusals(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 @asynccontextmanager
-async def serving(app: web.Application, host: str, port: int, *, finish_s: float = 0.0) -> AsyncIterator[None]:
+async def serving(app: web.Application, host: str, port: int, *, finish_s: float = AT_ONCE_S) -> AsyncIterator[None]:
     """Listen, without handling any signal. At the end, wait `finish_s` for the requests in hand. Raises OSError."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=finish_s)
     await runner.setup()

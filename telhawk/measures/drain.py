@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Together less than the ten seconds of grace.
 REQUESTS_WITHIN_S = 3.0
-JOBS_WITHIN_S = 7.0
+JOBS_WITHIN_S = 6.0
 FLUSHES_WITHIN_S = 2.0
 BEGINS_WITHIN_S = 0.2
 

@@ -15,7 +15,7 @@ import aiohttp
 from telhawk import wire
 from telhawk.calls import Caller, DirectCaller
 from telhawk.messaging import Client, MessagingError, Subscription
-from telhawk.problems import serving
+from telhawk.problems import AT_ONCE_S, serving
 from telhawk.search.engine import Engine
 from telhawk.search.routes import application
 from telhawk.search.worker import AT_ONCE, PublishedStore, Store, Worker
@@ -53,7 +53,7 @@ class Ending(Protocol):
 class AtOnce:
     """Takes its subscription back, where there is one, and waits for nothing."""
 
-    requests_s = 0.0
+    requests_s = AT_ONCE_S
 
     def __init__(self, subscription: Subscription | None) -> None:
         self._subscription = subscription

@@ -17,7 +17,7 @@ import aiohttp
 from telhawk import wire
 from telhawk.calls import Caller, DirectCaller
 from telhawk.messaging import PUBLISH_WITHIN_S, Client, MessagingError, OnePublish
-from telhawk.problems import serving
+from telhawk.problems import AT_ONCE_S, serving
 from telhawk.settings import Measures, Settings, load
 from telhawk.web.identity import Identity
 from telhawk.web.queries import Deliver, DirectQueue, MemoryResults, Queries, Results, Sender
@@ -46,7 +46,7 @@ async def run(settings: Settings) -> None:
 
     Raises OSError when the port cannot be had, sqlite3.Error when the outbox cannot be opened.
     """
-    finish_s = 0.0
+    finish_s = AT_ONCE_S
     told = asyncio.Event()
     finishing: list[Callable[[], Awaitable[None]]] = []
     if settings.measures.drain:

@@ -17,10 +17,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+import telhawk
 from telhawk.authenticate.__main__ import server as authenticate_server
 from telhawk.eventstore.__main__ import server as eventstore_server
 from telhawk.plainhttp import JsonServer
+from telhawk.problems import serving
 from telhawk.search.__main__ import run as run_search
 from telhawk.settings import Settings
 from telhawk.web.__main__ import run as run_web
@@ -156,6 +159,26 @@ class Link:
             writer.close()
 
 
+class FakeStore:
+    """An event store that answers as it is told to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.go = asyncio.Event()
+        self.go.set()
+        self.asked: list[dict[str, str]] = []
+        self.takes_s = 0.0
+        self.url = ""
+
+    async def search(self, request: web.Request) -> web.Response:
+        self.asked.append(dict(request.headers))
+        await self.go.wait()
+        await asyncio.sleep(self.takes_s)
+        if self.status != 200:
+            return web.json_response({"error": {"reason": "as told"}}, status=self.status)
+        return web.json_response({"hits": {"total": {"value": 0}, "hits": []}})
+
+
 def serve_in_thread(server: JsonServer) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -185,6 +208,7 @@ class Stack:
         self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.token = ""
+        self.processes: list[asyncio.subprocess.Process] = []
 
     async def search(self, replica: str = "search-0", **env: str) -> str:
         port = free_port()
@@ -193,11 +217,46 @@ class Stack:
         await self._ready(replica, f"http://127.0.0.1:{port}/healthz")
         return f"http://127.0.0.1:{port}"
 
+    async def process(self, service: str, **env: str) -> asyncio.subprocess.Process:
+        """A service as a process of its own, listening at PORT."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"telhawk.{service}",
+            env={**self.env, **env},
+            cwd=Path(telhawk.__file__).parent.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.processes.append(process)
+
+        async def listens() -> bool:
+            assert process.returncode is None
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", int(env["PORT"]))
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        await until(listens, within_s=20)
+        return process
+
     async def web(self, **env: str) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.tasks["web"] = asyncio.create_task(run_web(settings(**{**self.env, "PORT": str(port), **env})))
         await self._ready("web", f"{self.url}/api/health")
+        await self.login()
+
+    async def web_process(self, **env: str) -> asyncio.subprocess.Process:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        process = await self.process("web", PORT=str(port), **env)
+        await self.login()
+        return process
+
+    async def login(self) -> None:
         login = {"username": "admin", "password": "admin"}
         _, answer = await self.call("POST", "/api/auth/login", json=login)
         self.token = answer["access_token"]
@@ -222,6 +281,10 @@ class Stack:
     async def close(self) -> None:
         for name in list(self.tasks):
             await self.stop(name)
+        for process in self.processes:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
         await self.http.close()
 
     async def call(self, method: str, path: str, **given: Any) -> tuple[int, Any]:
@@ -277,3 +340,14 @@ async def stack(tmp_path: Path, broker: Broker, eventstore_url: str, authenticat
     ours = Stack(tmp_path, broker, eventstore_url, authenticate_url)
     yield ours
     await ours.close()
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[FakeStore]:
+    fake = FakeStore()
+    app = web.Application()
+    app.router.add_post("/{index}/_search", fake.search)
+    port = free_port()
+    async with serving(app, "127.0.0.1", port):
+        fake.url = f"http://127.0.0.1:{port}"
+        yield fake

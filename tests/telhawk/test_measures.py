@@ -10,7 +10,6 @@ from typing import Any
 
 import nats
 import pytest
-from aiohttp import web
 from nats.aio.client import Client as NatsConnection
 
 from telhawk.measures.lazy_connect import LazyClient
@@ -18,9 +17,8 @@ from telhawk.measures.monitor import MonitoredClient
 from telhawk.measures.outbox import Outbox
 from telhawk.messaging import Message, MessagingError, NoResponders, NotConnected
 from telhawk.messaging.nats import NatsClient, NatsConfig
-from telhawk.problems import serving
 from telhawk.web.queries import Overloaded
-from tests.telhawk.conftest import Broker, Link, Stack, free_port, until
+from tests.telhawk.conftest import Broker, FakeStore, Link, Stack, free_port, until
 
 
 @pytest.fixture
@@ -28,35 +26,6 @@ async def observer(broker: Broker) -> AsyncIterator[NatsConnection]:
     connection = await nats.connect(broker.url, reconnect_time_wait=0.1)
     yield connection
     await connection.close()
-
-
-class FakeStore:
-    """An event store that answers as it is told to, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.go = asyncio.Event()
-        self.go.set()
-        self.asked: list[dict[str, str]] = []
-        self.url = ""
-
-    async def search(self, request: web.Request) -> web.Response:
-        self.asked.append(dict(request.headers))
-        await self.go.wait()
-        if self.status != 200:
-            return web.json_response({"error": {"reason": "as told"}}, status=self.status)
-        return web.json_response({"hits": {"total": {"value": 0}, "hits": []}})
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[FakeStore]:
-    fake = FakeStore()
-    app = web.Application()
-    app.router.add_post("/{index}/_search", fake.search)
-    port = free_port()
-    async with serving(app, "127.0.0.1", port):
-        fake.url = f"http://127.0.0.1:{port}"
-        yield fake
 
 
 async def start(stack: Stack, hardening: str, **env: str) -> None:
@@ -180,7 +149,7 @@ async def test_what_is_pending_outlives_web_and_what_is_unknown_is_not_pending(s
 
 
 async def test_results_say_so_when_the_bucket_cannot_be_read(stack: Stack, broker: Broker) -> None:
-    await start(stack, "jetstream,results")
+    await start(stack, "jetstream,results,errors")
     query_id = await stack.submit("marker:kept")
     await stack.answered(query_id)
     await broker.pause()
