@@ -38,6 +38,10 @@ class Measures:
     downstream: bool = _measure()
     errors: bool = _measure()
     drain: bool = _measure()
+    logging: bool = _measure()
+    metrics: bool = _measure()
+    health: bool = _measure()
+    correlation: bool = _measure()
 
     @classmethod
     def parse(cls, spec: str) -> Measures:

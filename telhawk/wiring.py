@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp.typedefs import Middleware
 
 from telhawk.calls import Caller
+from telhawk.circuit import Circuit
+from telhawk.events import Say, plainly
 from telhawk.messaging import Client
 from telhawk.messaging.nats import NatsClient, NatsConfig
 from telhawk.problems import plain_refusals
@@ -29,10 +31,11 @@ def told_by_signal() -> asyncio.Event:
     return told
 
 
-async def connect(settings: Settings, name: str, tasks: asyncio.TaskGroup) -> Client:
+async def connect(settings: Settings, name: str, tasks: asyncio.TaskGroup, say: Say = plainly) -> Client:
     """Connect to the broker, once (raises NotConnected), or in the background.
 
-    `name` is what the broker shows for this connection; `tasks` owns what runs for as long as it lives.
+    `name` is what the broker shows for this connection; `tasks` owns what runs for as long as it lives, and `say` is
+    told what becomes of it.
     """
     config = NatsConfig(
         url=settings.nats_url,
@@ -40,6 +43,7 @@ async def connect(settings: Settings, name: str, tasks: asyncio.TaskGroup) -> Cl
         user=settings.nats_user,
         password=settings.nats_password,
         token=settings.nats_token,
+        say=say,
     )
 
     async def dial() -> Client:
@@ -53,7 +57,7 @@ async def connect(settings: Settings, name: str, tasks: asyncio.TaskGroup) -> Cl
         return await dial()
     from telhawk.measures.lazy_connect import LazyClient
 
-    return LazyClient(dial, tasks)
+    return LazyClient(dial, tasks, name=name, say=say)
 
 
 async def make_on_broker(measures: Measures, client: Client, make: Callable[[], Awaitable[None]]) -> None:
@@ -69,11 +73,16 @@ async def make_on_broker(measures: Measures, client: Client, make: Callable[[], 
 
 def message_headers(measures: Measures) -> HeadersFor:
     """The headers of a message that is published to a stream, by its id."""
-    if not measures.dedup:
-        return no_headers
-    from telhawk.measures import dedup
+    headers: HeadersFor = no_headers
+    if measures.dedup:
+        from telhawk.measures import dedup
 
-    return dedup.message_headers
+        headers = dedup.message_headers
+    if measures.correlation:
+        from telhawk.measures.correlation import with_id
+
+        headers = with_id(headers)
+    return headers
 
 
 def effect_headers(measures: Measures) -> HeadersFor:
@@ -85,13 +94,23 @@ def effect_headers(measures: Measures) -> HeadersFor:
     return dedup.effect_headers
 
 
-def guarded(measures: Measures, caller: Caller, *, within_s: float, at_once: int, patience_s: float = 0.0) -> Caller:
-    """A way to another service, with what guards it."""
+def guarded(
+    measures: Measures,
+    caller: Caller,
+    watch: Callable[[Circuit], None],
+    *,
+    within_s: float,
+    at_once: int,
+    patience_s: float = 0.0,
+) -> Caller:
+    """A way to another service, with what guards it; `watch` is told of its circuit."""
     if not measures.downstream:
         return caller
     from telhawk.measures.downstream import GuardedCaller
 
-    return GuardedCaller(caller, within_s=within_s, at_once=at_once, patience_s=patience_s)
+    guard = GuardedCaller(caller, within_s=within_s, at_once=at_once, patience_s=patience_s)
+    watch(guard.circuit)
+    return guard
 
 
 def refusals(measures: Measures) -> Middleware:

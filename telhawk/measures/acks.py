@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from nats.aio.msg import Msg
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
+from telhawk.events import handler_failed
 from telhawk.measures.jetstream import MIB, StreamPublisher, ensure_streams
 from telhawk.messaging import Client, MessagingError
 from telhawk.messaging.nats import reason
@@ -71,7 +72,7 @@ class Acknowledger:
         try:
             await self._handle(msg)
         except Exception as error:  # whatever one job does concerns no other; it comes again after AckWait
-            print(f"Handler error for {JOBS}: {reason(error)}")
+            self._worker.say(handler_failed(JOBS, reason(error)))
         finally:
             self._in_hand.discard(msg.reply)
 
@@ -80,18 +81,21 @@ class Acknowledger:
         try:
             job = Job.decode(msg.data)
         except Malformed as error:
+            self._worker.say(handler_failed(JOBS, error))
             await self._give_up(msg, "malformed", str(error), attempt)
             return
         if attempt > MAX_DELIVER:
             # Every try ended without a word: the worker died, or was cut off, each time.
-            await self._give_up(msg, "max_deliver", "every worker that took it was lost", MAX_DELIVER, job)
+            why = "every worker that took it was lost"
+            self._worker.say(handler_failed(JOBS, why))
+            await self._give_up(msg, "max_deliver", why, MAX_DELIVER, job)
             return
         try:
             async with asyncio.timeout(LONGEST_S):
                 await self._worker.store(job, await self._worker.run(job, attempt))
         except (EngineError, MessagingError, TimeoutError) as error:
             why = reason(error)
-            print(f"Handler error for {JOBS}: {why}")
+            self._worker.say(handler_failed(JOBS, why))
             if attempt < MAX_DELIVER:
                 delay_ns = int(BACKOFF_S[attempt - 1] * 1e9)
                 await self._settle(msg.reply, Msg.Ack.Nak + b" " + encode({"delay": delay_ns}))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from telhawk.messaging import Client, Message, MessagingError, Subscription
+from telhawk.messaging import Client, Message, MessageHandler, MessagingError, Subscription
 from telhawk.wire import JOBS, WORKERS
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ class InGoodOrder:
 class CoreJobs:
     """Jobs of a plain subscription. What has come and can begin no more is published again, for a peer."""
 
-    def __init__(self, client: Client, worker: Worker) -> None:
+    def __init__(self, client: Client, worker: Worker, begin: MessageHandler) -> None:
         self._client = client
         self._worker = worker
+        self._begin = begin
         self._subscription: Subscription | None = None
         self._over = asyncio.Event()
 
@@ -87,7 +88,7 @@ class CoreJobs:
         if self._over.is_set():
             await self._client.publish_msg(message)
         else:
-            await self._worker.take(message)
+            await self._begin(message)
 
     async def stop(self) -> None:
         """Take the interest back, and see off what has come."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from nats.aio.client import Client as NatsConnection
 
+from telhawk.events import Say, connected, not_connected, plainly
 from telhawk.messaging import (
     PUBLISH_WITHIN_S,
     Client,
@@ -27,8 +28,17 @@ class LazyClient:
     anybody who waits is told that there is a connection.
     """
 
-    def __init__(self, dial: Callable[[], Awaitable[Client]], tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        dial: Callable[[], Awaitable[Client]],
+        tasks: asyncio.TaskGroup,
+        *,
+        name: str = "telhawk-client",
+        say: Say = plainly,
+    ) -> None:
         self._dial = dial
+        self._name = name
+        self._say = say
         self._client: Client | None = None
         self._ready = asyncio.Event()
         self._makes: list[Callable[[], Awaitable[None]]] = []
@@ -46,13 +56,13 @@ class LazyClient:
                 self._ready.set()
             except MessagingError as error:
                 if not refused:
-                    print(f"NATS not connected yet: {error}")
+                    self._say(not_connected(self._name, error))
                 refused = True
                 client, self._client = self._client, None
                 if client is not None:
                     await client.close()
                 await asyncio.sleep(RETRY_S)
-        print("NATS connected")
+        self._say(connected(self._name))
 
     async def once_connected(self, make: Callable[[], Awaitable[None]]) -> None:
         """Do it as soon as there is a connection; until it has succeeded, nobody is told that there is one."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from nats.aio.client import Client as NatsConnection
 
+from telhawk.events import lost, returned
 from telhawk.messaging import (
     PUBLISH_WITHIN_S,
     Message,
@@ -58,7 +59,7 @@ class MonitoredClient:
             # Seeing its tasks end takes up to a second, which the new connection does not wait for.
             self._tasks.create_task(old.discard())
             self._use(await self._replacement())
-            print("NATS reconnected")
+            self._config.say(returned(self._config.name))
 
     async def _until_lost(self) -> NatsClient:
         client = self._current()
@@ -71,8 +72,8 @@ class MonitoredClient:
             try:
                 await _round_trip(client)
             except MessagingError as error:
-                if not client.lost.is_set():  # it printed that itself
-                    print(f"NATS disconnected: {error}")
+                if not client.lost.is_set():  # it said that itself
+                    self._config.say(lost(self._config.name, error))
                 return client
 
     async def _replacement(self) -> NatsClient:

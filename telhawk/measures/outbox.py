@@ -97,6 +97,10 @@ class Outbox:
         self._thread.submit(self._database.close)
         self._thread.shutdown()
 
+    def depth(self) -> int:
+        """How many jobs are accepted and not acknowledged by the broker yet."""
+        return self._admitted
+
     def holds(self, job_id: str) -> bool:
         """Whether the job is accepted and not acknowledged by the broker yet."""
         return job_id in self._jobs

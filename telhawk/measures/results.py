@@ -14,6 +14,7 @@ from nats.js.kv import KeyValue
 from telhawk.messaging import Client, MessagingError, OnePublish
 from telhawk.messaging.nats import BROKER_ERRORS, reason
 from telhawk.wire import Job, Result
+from telhawk.wiring import HeadersFor
 
 BUCKET = KeyValueConfig(
     bucket="QUERY_RESULTS", ttl=3600, max_bytes=500 * 1024 * 1024, storage=StorageType.FILE, direct=True
@@ -113,9 +114,12 @@ def _accepted(job_id: str) -> str:
 class BucketStore:
     """Where search leaves its results: in the bucket, and then on the result subject for whoever listens."""
 
-    def __init__(self, write: Callable[[str, bytes], Awaitable[bool]], publisher: OnePublish) -> None:
+    def __init__(
+        self, write: Callable[[str, bytes], Awaitable[bool]], publisher: OnePublish, headers: HeadersFor
+    ) -> None:
         self._write = write
         self._publisher = publisher
+        self._headers = headers
 
     async def store(self, job: Job, result: Result) -> None:
         """Return once the bucket has it. Raises MessagingError."""
@@ -123,4 +127,4 @@ class BucketStore:
         if await self._write(job.job_id, data):
             # The bucket is what counts; this only tells those who listen, so nobody waits for it.
             with suppress(MessagingError):
-                await self._publisher.publish(job.reply_to, data)
+                await self._publisher.publish(job.reply_to, data, headers=self._headers(job.job_id))

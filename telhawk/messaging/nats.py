@@ -13,6 +13,7 @@ from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
+from telhawk.events import Say, broker_error, handler_failed, lost, plainly, returned
 from telhawk.messaging import (
     PUBLISH_WITHIN_S,
     Message,
@@ -43,6 +44,7 @@ class NatsConfig:
     password: str = ""
     token: str = ""
     reconnects: bool = True
+    say: Say = plainly
 
     def options(self) -> dict[str, Any]:
         """As nats-py's connect wants them."""
@@ -149,7 +151,7 @@ class NatsClient:
             try:
                 await handler(_message(msg))
             except Exception as error:  # whatever a handler raises concerns this one message
-                print(f"Handler error for {subject}: {error}")
+                self._config.say(handler_failed(subject, error))
 
         try:
             return _NatsSubscription(await self._nats.subscribe(subject, queue, cb=deliver))
@@ -220,17 +222,17 @@ class NatsClient:
         if not self._failed.done():
             self._failed.set_result(error)
         if isinstance(error, nats.errors.SlowConsumerError):
-            print(f"NATS error: {error}")
+            self._config.say(broker_error(self._config.name, error))
 
     async def _on_disconnected(self) -> None:
         self._up.clear()
         self.lost.set()
         if not self._closing:
-            print(f"NATS disconnected: {self._error or 'connection lost'}")
+            self._config.say(lost(self._config.name, self._error or "connection lost"))
 
     async def _on_reconnected(self) -> None:
         self._up.set()
-        print("NATS reconnected")
+        self._config.say(returned(self._config.name))
 
     async def _on_closed(self) -> None:
         self._up.clear()

@@ -8,18 +8,21 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Protocol
 
 import aiohttp
 
 from telhawk import wire
 from telhawk.calls import Caller, DirectCaller
+from telhawk.events import process_failed
 from telhawk.messaging import Client, MessagingError, Subscription
 from telhawk.problems import AT_ONCE_S, serving
 from telhawk.search.engine import Engine
 from telhawk.search.routes import application
 from telhawk.search.worker import AT_ONCE, PublishedStore, Store, Worker
 from telhawk.settings import Measures, Settings, load
+from telhawk.sight import Sight, voice_of_process
 from telhawk.wiring import (
     Told,
     connect,
@@ -27,7 +30,6 @@ from telhawk.wiring import (
     guarded,
     make_on_broker,
     message_headers,
-    no_headers,
     refusals,
     told_by_signal,
 )
@@ -70,6 +72,7 @@ class AtOnce:
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM (raises Told). Raises MessagingError when the broker cannot be reached at start."""
     told = told_by_signal()
+    sight = Sight(settings, "search")
     timeout = aiohttp.ClientTimeout(total=None)
     connector = aiohttp.TCPConnector(limit=0)
     async with (
@@ -77,14 +80,30 @@ async def run(settings: Settings) -> None:
         AsyncExitStack() as closing,
         asyncio.TaskGroup() as tasks,
     ):
-        client = await connect(settings, "telhawk-search", tasks)
+        client = await connect(settings, "telhawk-search", tasks, sight.say)
         closing.push_async_callback(client.close)
-        direct = DirectCaller(session)
-        jobs = guarded(settings.measures, direct, within_s=JOB_WITHIN_S, at_once=AT_ONCE, patience_s=JOB_PATIENCE_S)
-        asked = guarded(settings.measures, direct, within_s=ASKED_WITHIN_S, at_once=ASKED_AT_ONCE)
-        worker = Worker(_engine(settings, jobs), await _store(settings.measures, client), tasks)
-        ending = await _take_jobs(settings, client, worker, tasks)
+        sight.watch_client(client)
+        direct = sight.caller(DirectCaller(session))
+        jobs = guarded(
+            settings.measures,
+            direct,
+            partial(sight.watch_circuit, "jobs"),
+            within_s=JOB_WITHIN_S,
+            at_once=AT_ONCE,
+            patience_s=JOB_PATIENCE_S,
+        )
+        asked = guarded(
+            settings.measures,
+            direct,
+            partial(sight.watch_circuit, "asked"),
+            within_s=ASKED_WITHIN_S,
+            at_once=ASKED_AT_ONCE,
+        )
+        store = await _store(settings.measures, client, sight)
+        worker = Worker(_engine(settings, jobs), store, tasks, say=sight.say)
+        ending = await _take_jobs(settings, client, worker, tasks, sight)
         app = application(_engine(settings, asked), refusals(settings.measures))
+        sight.show(app, tasks, ready="/readyz")
         async with serving(app, settings.host, settings.port, finish_s=ending.requests_s):
             await told.wait()
             await ending.stop_taking()
@@ -102,32 +121,34 @@ def _engine(settings: Settings, caller: Caller) -> Engine:
     )
 
 
-async def _store(measures: Measures, client: Client) -> Store:
+async def _store(measures: Measures, client: Client, sight: Sight) -> Store:
     if not measures.jetstream:
-        return PublishedStore(client, no_headers)
+        return PublishedStore(sight.publisher(client), sight.headers)
     from telhawk.measures.jetstream import StreamPublisher, ensure_streams
 
     await make_on_broker(measures, client, lambda: ensure_streams(client))
     if not measures.results:
-        return PublishedStore(StreamPublisher(client), message_headers(measures))
+        return PublishedStore(sight.publisher(StreamPublisher(client)), message_headers(measures))
     from telhawk.measures.results import Bucket, BucketStore
 
     bucket = Bucket(client)
     await make_on_broker(measures, client, bucket.ensure)
     if not measures.dedup:
-        return BucketStore(bucket.put, client)
+        return BucketStore(bucket.put, sight.publisher(client), sight.headers)
     from telhawk.measures.dedup import WriteOnce
 
-    return BucketStore(WriteOnce(bucket).write, client)
+    return BucketStore(WriteOnce(bucket).write, sight.publisher(client), sight.headers)
 
 
-async def _take_jobs(settings: Settings, client: Client, worker: Worker, tasks: asyncio.TaskGroup) -> Ending:
+async def _take_jobs(
+    settings: Settings, client: Client, worker: Worker, tasks: asyncio.TaskGroup, sight: Sight
+) -> Ending:
     if not settings.measures.jetstream:
         if not settings.measures.drain:
-            return AtOnce(await client.queue_subscribe(wire.JOBS, wire.WORKERS, worker.take))
+            return AtOnce(await client.queue_subscribe(wire.JOBS, wire.WORKERS, sight.take(worker.take)))
         from telhawk.measures.drain import CoreJobs, InGoodOrder
 
-        jobs = CoreJobs(client, worker)
+        jobs = CoreJobs(client, worker, sight.take(worker.take))
         await jobs.subscribe()
         return InGoodOrder(client, worker, jobs.stop, tasks)
     from telhawk.measures.jetstream import JobConsumer, acknowledged_at_once
@@ -141,7 +162,7 @@ async def _take_jobs(settings: Settings, client: Client, worker: Worker, tasks: 
         await make_on_broker(settings.measures, client, acknowledger.prepare)
         tasks.create_task(acknowledger.run())
         handle = acknowledger.handle
-    consumer = JobConsumer(client, worker.slots, handle, ack_wait_s=settings.ack_wait_s)
+    consumer = JobConsumer(client, worker.slots, sight.handle(handle), ack_wait_s=settings.ack_wait_s)
     tasks.create_task(consumer.run())
     if not settings.measures.drain:
         return AtOnce(None)
@@ -153,13 +174,14 @@ async def _take_jobs(settings: Settings, client: Client, worker: Worker, tasks: 
 def main() -> None:
     """The process."""
     settings = load(port=8082)
+    say = voice_of_process(settings, "search")
     code = 0
     try:
         asyncio.run(run(settings))
     except* Told:
         pass
     except* (MessagingError, OSError) as errors:
-        print(f"search: {errors.exceptions[0]}", file=sys.stderr)
+        say(process_failed("search", errors.exceptions[0]))
         code = 1
     sys.exit(code)
 

@@ -10,13 +10,11 @@ from aiohttp.typedefs import Middleware
 from telhawk import wire
 from telhawk.problems import BODY_MOST, Refused, body_of
 from telhawk.search.engine import Engine, EngineError, EngineOverloaded
+from telhawk.sight import alive
 
 
 def application(engine: Engine, refusals: Middleware) -> web.Application:
     """The routes of search; `refusals` says what is wrong with a request, or went wrong."""
-
-    async def alive(request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
 
     async def search(request: web.Request) -> web.Response:
         job = wire.Job.of(_job_id(request), wire.Query.of(await body_of(request)))
@@ -32,7 +30,7 @@ def application(engine: Engine, refusals: Middleware) -> web.Application:
 
     app = web.Application(client_max_size=BODY_MOST, middlewares=[refusals])
     app.add_routes(
-        [web.get("/healthz", alive), web.get("/readyz", alive), web.post("/api/v1/search", search)],
+        [web.get("/healthz", alive), web.post("/api/v1/search", search)],
     )
     return app
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from telhawk.events import Say, handler_failed, plainly
 from telhawk.messaging import Message, OnePublish
 from telhawk.search.engine import Engine, EngineError
 from telhawk.wire import JOBS, Job, Result
@@ -35,10 +36,11 @@ class PublishedStore:
 class Worker:
     """Runs a job and stores its result."""
 
-    def __init__(self, engine: Engine, store: Store, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, engine: Engine, store: Store, tasks: asyncio.TaskGroup, *, say: Say = plainly) -> None:
         self._engine = engine
         self._store = store
         self._tasks = tasks
+        self.say = say
         self.at_once = AT_ONCE
         self.slots = asyncio.Semaphore(AT_ONCE)
         """One for each job that may run at this moment."""
@@ -72,4 +74,4 @@ class Worker:
                 result = Result.failed(job, str(error))
             await self.store(job, result)
         except Exception as error:  # whatever one job does concerns no other
-            print(f"Handler error for {JOBS}: {error or type(error).__name__}")
+            self.say(handler_failed(JOBS, error or type(error).__name__))

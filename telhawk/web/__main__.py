@@ -11,14 +11,17 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import aiohttp
 
 from telhawk import wire
 from telhawk.calls import Caller, DirectCaller
+from telhawk.events import no_broker, process_failed
 from telhawk.messaging import PUBLISH_WITHIN_S, Client, MessagingError, OnePublish
 from telhawk.problems import AT_ONCE_S, serving
 from telhawk.settings import Measures, Settings, load
+from telhawk.sight import Sight, voice_of_process
 from telhawk.web.identity import Identity
 from telhawk.web.queries import Deliver, DirectQueue, MemoryResults, Queries, Results, Sender
 from telhawk.web.routes import Routes
@@ -48,6 +51,7 @@ async def run(settings: Settings) -> None:
     """
     finish_s = AT_ONCE_S
     told = asyncio.Event()
+    sight = Sight(settings, "web")
     finishing: list[Callable[[], Awaitable[None]]] = []
     if settings.measures.drain:
         from telhawk.measures import drain
@@ -64,16 +68,17 @@ async def run(settings: Settings) -> None:
         queries = None
         if settings.nats_url:
             try:
-                client = await connect(settings, "telhawk-web", tasks)
+                client = await connect(settings, "telhawk-web", tasks, sight.say)
                 closing.push_async_callback(client.close)
-                queries = await _queries(settings, client, closing, tasks, finishing)
+                sight.watch_client(client)
+                queries = await _queries(settings, client, closing, tasks, finishing, sight)
                 if settings.measures.drain:
                     finishing.append(lambda: drain.flush_and_close(client))
             except MessagingError as error:
-                print(f"Warning: Failed to connect to NATS at {settings.nats_url}: {error}")
-                print("Async query support will be disabled")
-        routes = _routes(settings, DirectCaller(session), queries)
+                sight.say(no_broker(settings.nats_url, error))
+        routes = _routes(settings, sight.caller(DirectCaller(session)), queries, sight)
         app = routes.application(refusals(settings.measures))
+        sight.show(app, tasks, ready="/api/ready")
         async with serving(app, settings.host, settings.port, finish_s=finish_s):
             await told.wait()
         for finish in finishing:
@@ -81,10 +86,17 @@ async def run(settings: Settings) -> None:
         raise Told
 
 
-def _routes(settings: Settings, direct: Caller, queries: Queries | None) -> Routes:
+def _routes(settings: Settings, direct: Caller, queries: Queries | None, sight: Sight) -> Routes:
     measures = settings.measures
-    authenticate = guarded(measures, direct, within_s=AUTHENTICATE_WITHIN_S, at_once=VALIDATIONS_AT_ONCE)
-    search = guarded(measures, direct, within_s=SEARCH_WITHIN_S, at_once=SEARCHES_AT_ONCE)
+    watch = sight.watch_circuit
+    authenticate = guarded(
+        measures,
+        direct,
+        partial(watch, "authenticate"),
+        within_s=AUTHENTICATE_WITHIN_S,
+        at_once=VALIDATIONS_AT_ONCE,
+    )
+    search = guarded(measures, direct, partial(watch, "search"), within_s=SEARCH_WITHIN_S, at_once=SEARCHES_AT_ONCE)
     if measures.retry:
         from telhawk.measures.retry import RetriedCaller
 
@@ -99,18 +111,19 @@ async def _queries(
     closing: AsyncExitStack,
     tasks: asyncio.TaskGroup,
     finishing: list[Callable[[], Awaitable[None]]],
+    sight: Sight,
 ) -> Queries:
-    publisher = await _publisher(settings, client)
+    publisher = sight.publisher(await _publisher(settings, client))
     results = await _results(settings, client)
     headers = message_headers(settings.measures)
     if not settings.measures.outbox:
         sender = Sender(publisher, results, headers, within_s=PUBLISH_WITHIN_S)
-        deliver = _guarded(settings.measures, sender.deliver, patience_s=0.0)
+        deliver = _guarded(settings.measures, sender.deliver, sight, patience_s=0.0)
         if settings.measures.retry:
             from telhawk.measures.retry import RetriedDelivery
 
             deliver = RetriedDelivery(deliver).deliver
-        return Queries(DirectQueue(deliver, results), _readable(settings.measures, results))
+        return Queries(DirectQueue(deliver, results), _readable(settings.measures, results, sight))
     from telhawk.measures.outbox import Outbox, steadily
 
     again = steadily
@@ -119,27 +132,32 @@ async def _queries(
 
         again = relay
     sender = Sender(publisher, results, headers, within_s=RELAY_WITHIN_S)
-    deliver = _guarded(settings.measures, sender.deliver, patience_s=RELAY_PATIENCE_S)
+    deliver = sight.deliver(_guarded(settings.measures, sender.deliver, sight, patience_s=RELAY_PATIENCE_S))
     outbox = await Outbox.open(settings.outbox, settings.outbox_limit, client, deliver, again)
     closing.callback(outbox.close)
     tasks.create_task(outbox.run())
     finishing.append(outbox.finish)
-    return Queries(outbox, _readable(settings.measures, results))
+    sight.watch_outbox(outbox.depth)
+    return Queries(sight.queue(outbox), _readable(settings.measures, results, sight))
 
 
-def _guarded(measures: Measures, deliver: Deliver, *, patience_s: float) -> Deliver:
+def _guarded(measures: Measures, deliver: Deliver, sight: Sight, *, patience_s: float) -> Deliver:
     if not measures.breaker:
         return deliver
     from telhawk.measures.breaker import GuardedDelivery
 
-    return GuardedDelivery(deliver, patience_s=patience_s).deliver
+    guard = GuardedDelivery(deliver, patience_s=patience_s)
+    sight.watch_circuit("publish", guard.circuit)
+    return guard.deliver
 
 
-def _readable(measures: Measures, results: Results) -> Results:
+def _readable(measures: Measures, results: Results, sight: Sight) -> Results:
     if measures.breaker:
         from telhawk.measures.breaker import GuardedResults
 
-        results = GuardedResults(results)
+        guard = GuardedResults(results)
+        sight.watch_circuit("status", guard.circuit)
+        results = guard
     if measures.retry:
         from telhawk.measures.retry import RetriedResults
 
@@ -177,13 +195,14 @@ def main() -> None:
     settings = load(port=3000)
     # asyncio.run would turn SIGINT into a clean end; neither signal is handled unless drain handles both.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    say = voice_of_process(settings, "web")
     code = 0
     try:
         asyncio.run(run(settings))
     except* Told:
         pass
     except* (OSError, sqlite3.Error) as errors:
-        print(f"web: {errors.exceptions[0]}", file=sys.stderr)
+        say(process_failed("web", errors.exceptions[0]))
         code = 1
     sys.exit(code)
 

@@ -11,11 +11,12 @@ from telhawk import wire
 from telhawk.calls import Caller, CallError, TooManyCalls
 from telhawk.messaging import MessagingError
 from telhawk.problems import BODY_MOST, Handler, Refused, body_of
+from telhawk.sight import alive
 from telhawk.web.identity import Identity, Unreachable
 from telhawk.web.queries import Overloaded, Queries
 from telhawk.wiring import HeadersFor
 
-OPEN_ROUTES = ("/api/health", "/api/auth/login")
+OPEN_ROUTES = ("/api/health", "/api/ready", "/metrics", "/api/auth/login")
 
 
 class Routes:
@@ -35,7 +36,7 @@ class Routes:
         app = web.Application(client_max_size=BODY_MOST, middlewares=[refusals, self._authenticated])
         app.add_routes(
             [
-                web.get("/api/health", self._health),
+                web.get("/api/health", alive),
                 web.post("/api/auth/login", self._login),
                 web.post("/api/search", self._search_now),
                 web.post("/api/async-query/submit", self._submit),
@@ -53,9 +54,6 @@ class Routes:
             except Unreachable as error:
                 raise Refused(503, "authenticate-unavailable", str(error), again=True) from error
         return await handler(request)
-
-    async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
 
     async def _login(self, request: web.Request) -> web.Response:
         try:
