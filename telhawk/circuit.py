@@ -15,8 +15,9 @@ T = TypeVar("T")
 class Circuit:
     """Closed, open after FAILURES in a row, half-open while a probe is under way; closed again once one succeeds.
 
-    `failure` is what counts, and what a probe raises that takes longer than `probe_within_s`; `refusal` is raised where
-    nobody was asked. What a call that began before the circuit opened comes to, changes nothing any more.
+    `failure` is what counts, and what a probe raises that takes longer than `probe_within_s`; a call that is given up
+    before it has an answer counts, too. `refusal` is raised where nobody was asked. What a call that began before the
+    circuit opened comes to, changes nothing any more.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Circuit:
             return await self._probe(call)
         try:
             answer = await call()
-        except self._failure:
+        except (self._failure, asyncio.CancelledError):
             if self._probe_at is None:
                 self._in_a_row += 1
                 if self._in_a_row >= FAILURES:
@@ -75,7 +76,7 @@ class Circuit:
         try:
             async with asyncio.timeout(self._probe_within_s):
                 answer = await call()
-        except self._failure:
+        except (self._failure, asyncio.CancelledError):
             self._open()
             raise
         except TimeoutError:

@@ -116,6 +116,16 @@ async def test_a_probe_may_not_take_for_ever() -> None:
     assert breaker.state == "open"
 
 
+async def test_calls_that_are_given_up_without_an_answer_are_failures() -> None:
+    provider, breaker = Provider(), Circuit(Failure, NotAsked)
+    provider.go.clear()
+    for _ in range(FAILURES):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await breaker.run(provider)
+    assert breaker.state == "open"
+
+
 async def test_a_probe_that_is_given_up_leaves_its_turn_to_the_next() -> None:
     provider = Provider()
     breaker = await opened(provider)
@@ -127,7 +137,7 @@ async def test_a_probe_that_is_given_up_leaves_its_turn_to_the_next() -> None:
     await asyncio.wait({probe})
     provider.go.set()
     provider.works = True
-    assert await breaker.run(provider) == "answer"
+    assert await breaker.run(provider, patience_s=1) == "answer"
 
 
 async def test_who_has_patience_goes_on_once_it_closes() -> None:
