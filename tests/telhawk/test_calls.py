@@ -171,7 +171,7 @@ async def test_the_breaker_is_on_status_reads_too(stack: Stack, broker: Broker, 
     query_id = await stack.submit("marker:x")
 
     async def relayed() -> bool:
-        return (await stack.status(query_id))["status"] == "pending"
+        return bool((await stack.status(query_id))["status"] == "pending")
 
     await until(relayed)
     await asyncio.sleep(0.5)  # so that it has left the outbox

@@ -127,7 +127,7 @@ async def test_a_broker_that_is_away_is_told(stack: Stack, broker: Broker, harde
     broker.kill()
 
     async def lost() -> bool:
-        return (await stack.status(query_id))["status"].startswith("http ")
+        return bool((await stack.status(query_id))["status"].startswith("http "))
 
     await until(lost)
     seen = Seen(stack, hardening)
