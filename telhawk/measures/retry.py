@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -71,39 +72,39 @@ class RetriedCaller:
 
 async def relay(deliver: Callable[[], Awaitable[None]]) -> None:
     """Until it works: nobody waits for a relay, and nothing is lost while it tries."""
-    async for attempt in stamina.retry_context(
-        on=MessagingError,
-        attempts=None,
-        timeout=None,
-        wait_initial=FIRST_PAUSE_S,
-        wait_max=RELAY_LONGEST_PAUSE_S,
-        wait_jitter=JITTER_S,
-    ):
-        with attempt:
-            await deliver()
+    await _again(deliver, lambda error: isinstance(error, MessagingError), None, RELAY_LONGEST_PAUSE_S)
 
 
 async def _bounded(
-    call: Callable[[], Awaitable[T]],
-    worth: Callable[[Exception], bool],
-    failure: type[Exception],
-    within_s: float,
+    call: Callable[[], Awaitable[T]], worth: Callable[[Exception], bool], failure: type[Exception], within_s: float
 ) -> T:
     try:
         async with asyncio.timeout(within_s):
-            async for attempt in stamina.retry_context(
-                on=worth,
-                attempts=TRIES_MOST,
-                timeout=None,
-                wait_initial=FIRST_PAUSE_S,
-                wait_max=LONGEST_PAUSE_S,
-                wait_jitter=JITTER_S,
-            ):
-                with attempt:
-                    return await call()
+            return await _again(call, worth, TRIES_MOST - 1, LONGEST_PAUSE_S)
     except TimeoutError:
-        pass
-    raise failure(f"given up after {within_s} s")
+        raise failure(f"given up after {within_s} s") from None
+
+
+async def _again(
+    call: Callable[[], Awaitable[T]], worth: Callable[[Exception], bool], more: int | None, longest_s: float
+) -> T:
+    try:
+        return await call()  # nearly always all that there is to do
+    except Exception as error:
+        if not worth(error):
+            raise
+    await asyncio.sleep(random.uniform(FIRST_PAUSE_S, FIRST_PAUSE_S + JITTER_S))
+    async for attempt in stamina.retry_context(
+        on=worth,
+        attempts=more,
+        timeout=None,
+        wait_initial=2 * FIRST_PAUSE_S,
+        wait_max=longest_s,
+        wait_jitter=JITTER_S,
+    ):
+        with attempt:
+            return await call()
+    raise AssertionError("the last try raises")
 
 
 def _worth_publishing(error: Exception) -> bool:
