@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class InGoodOrder:
     requests_s = REQUESTS_WITHIN_S
 
     def __init__(
-        self, client: Client, worker: Worker, stop: Callable[[], Awaitable[None]], tasks: asyncio.TaskGroup
+        self, client: Client, worker: Worker, stop: Callable[[], Coroutine[None, None, None]], tasks: asyncio.TaskGroup
     ) -> None:
         self._client = client
         self._worker = worker
@@ -46,7 +46,7 @@ class InGoodOrder:
     async def stop_taking(self) -> None:
         """Begin to stop; returns at once."""
         self._until = asyncio.get_running_loop().time() + JOBS_WITHIN_S
-        self._stopping = self._tasks.create_task(_awaited(self._stop))
+        self._stopping = self._tasks.create_task(self._stop())
 
     async def finish(self) -> None:
         """Wait for the jobs in hand, then flush and close."""
@@ -95,7 +95,3 @@ class CoreJobs:
         asyncio.get_running_loop().call_later(BEGINS_WITHIN_S, self._over.set)
         if self._subscription is not None:
             await self._subscription.drain()
-
-
-async def _awaited(what: Callable[[], Awaitable[None]]) -> None:
-    await what()

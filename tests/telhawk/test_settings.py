@@ -44,7 +44,7 @@ def test_the_switches_that_a_specification_puts_on(spec: str, expected: set[str]
         ("dedup,monitor", "dedup needs jetstream"),
         ("all,-jetstream", "acks needs jetstream"),
         ("outbx", "did you mean outbox"),
-        ("all,-retries", "did you mean retry"),
+        ("all,-nothing", "'-nothing' is no measure"),
         ("none,outbox", "'none' is no measure"),
         ("", "'' is no measure"),
     ],
