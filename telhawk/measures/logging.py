@@ -57,19 +57,19 @@ class Lines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "level": record.levelname.lower(),
             **self._service,
-            **{name: self._hide(value) for name, value in getattr(record, "about", {}).items()},
+            **{name: self._hide(value)[:TEXT_MOST] for name, value in getattr(record, "about", {}).items()},
         }
         if known := request_id.get():
             line["request_id"] = known
-        line["event"] = self._hide(record.getMessage())
+        line["event"] = self._hide(record.getMessage())[:TEXT_MOST]
         if record.exc_info:
-            line["traceback"] = self._hide(self.formatException(record.exc_info))
+            line["traceback"] = self._hide(self.formatException(record.exc_info))[-TEXT_MOST:]
         return json.dumps(line)
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return _SECRETS.sub(HIDDEN, text)[:TEXT_MOST]
+        return _SECRETS.sub(HIDDEN, text)
 
 
 class Log:
