@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from harness.guarantees.available import Available as available
     from harness.guarantees.converges import Converges as converges
     from harness.guarantees.degrades import Degrades as degrades
+    from harness.guarantees.drains import Drains as drains
     from harness.guarantees.effects import Effects as effects
     from harness.guarantees.no_loss import NoLoss as no_loss
     from harness.guarantees.no_phantoms import NoPhantoms as no_phantoms
     from harness.guarantees.observable import Observable as observable
     from harness.guarantees.reconnects import Reconnects as reconnects
+    from harness.guarantees.redelivers import Redelivers as redelivers
     from harness.marks import calm, needs, started_with
     from harness.run import Run
 
@@ -28,12 +30,14 @@ _WHERE = {
     "calm": "harness.marks:calm",
     "converges": "harness.guarantees.converges:Converges",
     "degrades": "harness.guarantees.degrades:Degrades",
+    "drains": "harness.guarantees.drains:Drains",
     "effects": "harness.guarantees.effects:Effects",
     "needs": "harness.marks:needs",
     "no_loss": "harness.guarantees.no_loss:NoLoss",
     "no_phantoms": "harness.guarantees.no_phantoms:NoPhantoms",
     "observable": "harness.guarantees.observable:Observable",
     "reconnects": "harness.guarantees.reconnects:Reconnects",
+    "redelivers": "harness.guarantees.redelivers:Redelivers",
     "started_with": "harness.marks:started_with",
 }
 
@@ -43,12 +47,14 @@ __all__ = [
     "calm",
     "converges",
     "degrades",
+    "drains",
     "effects",
     "needs",
     "no_loss",
     "no_phantoms",
     "observable",
     "reconnects",
+    "redelivers",
     "started_with",
 ]
 

@@ -15,7 +15,7 @@ started_with = pytest.mark.nats_started_with
 
 DOCUMENTATION = (
     "nats_calm: a scenario without a fault",
-    "nats_needs(*what): what of broker, entry, worker, dependency, effects the scenario cannot do without",
+    "nats_needs(*what): what of broker, entry, entry service, worker, dependency, effects, dead it cannot do without",
     "nats_started_with(workers, without): replicas of each worker, whatever the file says; or without the broker",
 )
 

@@ -20,7 +20,7 @@ from harness.system.model import State, SystemFile
 from harness.verdict import Verdict, exit_code, merge
 
 SCHEMA = 1
-NEEDS = ("broker", "entry", "worker", "dependency", "effects")
+NEEDS = ("broker", "entry", "entry service", "worker", "dependency", "effects", "dead")
 JSON = dict[str, Any]
 PACKAGE = Path(__file__).parent
 
@@ -84,6 +84,10 @@ def lacking(system: SystemFile, needs: Iterable[str], *, where: str = "") -> str
             return "no worker of the system has a link to a service"
         if need == "effects" and not any(workload.effects for workload in system.workloads.values()):
             return "no workload of the system names its effects"
+        if need == "entry service" and system.entry() is None:
+            return "the system has no service with role entry"
+        if need == "dead" and not any(workload.dead for workload in system.workloads.values()):
+            return "no workload of the system names its dead letters"
     return None
 
 

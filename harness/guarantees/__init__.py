@@ -13,11 +13,13 @@ from harness.guarantees import (
     converges,
     core_loss,
     degrades,
+    drains,
     effects,
     no_loss,
     no_phantoms,
     observable,
     reconnects,
+    redelivers,
 )
 from harness.guarantees._base import REGISTRY, Guarantee, clause_names, judged_clauses, tainted
 from harness.guarantees._facts import facts
@@ -32,7 +34,19 @@ ALWAYS: tuple[Guarantee, ...] = (
     effects.Effects(),
     available.Available(hangs=None),  # measured; judged once a scenario expects it
 )
-MODULES = (available, converges, core_loss, degrades, effects, no_loss, no_phantoms, observable, reconnects)
+MODULES = (
+    available,
+    converges,
+    core_loss,
+    degrades,
+    drains,
+    effects,
+    no_loss,
+    no_phantoms,
+    observable,
+    reconnects,
+    redelivers,
+)
 
 
 def judge(history: History) -> tuple[Sequence[Finding], Mapping[str, str]]:

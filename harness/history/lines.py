@@ -41,6 +41,7 @@ KINDS: Mapping[str, str] = {
     "recovered": "connections_ns or null, answers_ns or null, drained_ns or null, settled, healed_ns",
     "phantom": "source, text: an enumerated record with no usable marker, or of no operation",
     "in_hand": "node, count, asked",
+    "dead_letter": "subject, op? (as text), ref?, reason or null, payload (whether it carries what could not be done)",
     "expect": "guarantee, bounds",
     "health": "node, what (live, ready), answer (200, timeout ...), green, from_ns; when it changes, and each second",
     "metrics": "node, from_ns, values {lost, returned, failures: number or null}, at first and where changed; or error",

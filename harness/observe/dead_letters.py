@@ -10,9 +10,9 @@ SOURCE = "dead letters"
 
 
 def subscriptions(system: SystemFile) -> list[Subscription]:
-    """What the dead letters of a system's workloads ask for; each is a terminal sighting of its operation."""
+    """What the dead letters of a system's workloads ask for, each once: a terminal sighting of its operation."""
+    tables = dict.fromkeys(workload.dead for workload in system.workloads.values() if workload.dead is not None)
     return [
-        Subscription(workload.dead.subject, Step.DEAD_LETTER, SOURCE, workload.dead.op, workload.dead.ref)
-        for workload in system.workloads.values()
-        if workload.dead is not None
+        Subscription(dead.subject, Step.DEAD_LETTER, SOURCE, dead.op, dead.ref, dead.reason, dead.payload)
+        for dead in tables
     ]

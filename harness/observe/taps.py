@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,8 +16,8 @@ from time import monotonic, monotonic_ns
 
 from harness.errors import HarnessError, why
 from harness.history.recorder import Recorder
-from harness.history.rows import OpId, Step
-from harness.observe._base import OWN_NAME, Gap, Json, as_text, find_op, first, json_path
+from harness.history.rows import OpId, Step, marker
+from harness.observe._base import OWN_NAME, SHOWN_BYTES, Gap, Json, as_text, find_op, first, json_path
 from harness.runtime import _nats
 from harness.system.model import SystemFile
 
@@ -34,7 +35,8 @@ ENDS_WITHIN_S = 5.0
 class Subscription:
     """A subject to hear, what a message there shows, and where in it our id (`op`) or the system's (`ref`) is.
 
-    `op` and `ref` are JSONPaths; with neither the whole message is searched for our id.
+    `op` and `ref` are JSONPaths; with neither the whole message is searched for our id. Of a dead letter, `reason` and
+    `payload` are where it says why it is one, and what could not be handled.
     """
 
     subject: str
@@ -42,6 +44,8 @@ class Subscription:
     source: str = "taps"
     op: str | None = None
     ref: str | None = None
+    reason: str | None = None
+    payload: str | None = None
 
 
 class Taps:
@@ -173,6 +177,8 @@ class _Reader:
         self._recorder = recorder
         self._op = json_path(wanted.op) if wanted.op else None
         self._ref = json_path(wanted.ref) if wanted.ref else None
+        self._reason = json_path(wanted.reason) if wanted.reason else None
+        self._payload = json_path(wanted.payload) if wanted.payload else None
 
     def take(self, message: _nats.Message) -> None:
         self.count += 1
@@ -189,6 +195,29 @@ class _Reader:
             self._recorder.sight(
                 self.wanted.step, t_ns=message.got_ns, source=self.wanted.source, op=op, ref=ref, seq=self.count
             )
+        if self.wanted.step is Step.DEAD_LETTER:
+            self._tell(message, document, op, ref)
+
+    def _tell(self, message: _nats.Message, document: Json, op: OpId | None, ref: str) -> None:
+        """Records what a dead letter says; its payload is there where it carries the id, in plain words or base64."""
+        marked = marker(self._recorder.nonce, op) if op is not None else ""
+        payload, named = as_text(first(self._payload, document)), marked or ref
+        self._recorder.line(
+            "dead_letter",
+            t_ns=message.got_ns,
+            subject=message.subject,
+            op=marked,
+            ref=ref,
+            reason=as_text(first(self._reason, document))[:SHOWN_BYTES] or None,
+            payload=bool(named) and (named in payload or named in _decoded(payload)),
+        )
+
+
+def _decoded(text: str) -> str:
+    try:
+        return b64decode(text, validate=True).decode(errors="replace")
+    except ValueError:
+        return ""
 
 
 def _document(data: bytes) -> Json:

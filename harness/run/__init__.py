@@ -150,13 +150,17 @@ class Run:
         """
         await self._opened().waiting.recovered(within_s)
 
-    async def in_hand(self, worker: Node, least: int) -> None:
-        """Waits until the worker has begun `least` operations that it has not finished, at most 10 s."""
+    async def in_hand(self, node: Node | None, least: int) -> None:
+        """Waits until a worker has begun `least` operations that it has not finished, at most 10 s.
+
+        Of `run.entry`: until so many were accepted whose end nobody has learned yet.
+        """
         world = self._opened()
+        name = node.name if node is not None else world.entry
         deadline = monotonic_ns() + int(IN_HAND_WITHIN_S * 1e9)
-        while (count := world.in_hand(worker.name)) < least and monotonic_ns() < deadline:
+        while (count := world.in_hand(name)) < least and monotonic_ns() < deadline:
             await asyncio.sleep(0.02)
-        world.recorder.line("in_hand", node=worker.name, count=count, asked=least)
+        world.recorder.line("in_hand", node=name, count=count, asked=least)
 
     def expect(self, *promises: Guarantee) -> None:
         """What is judged besides no_loss, no_phantoms and effects, and with which bounds; each guarantee once."""

@@ -18,6 +18,13 @@ SOURCES = {
     ),
     "effects": 'an effects table in the workload, e.g. effects = { url = "{store.url}/done", op = "$.note" }',
     "enumerates": "an effects table or taps in the workload",
+    "hands": 'by = "$.worker" in the effects table: the replica that did it, as it is told {replica}',
+    "attempts": 'attempt = "$.attempt" in the effects table: the number of the delivery',
+    "dead": 'a dead table in the workload, e.g. dead = { subject = "orders.dead.>", op = "$.order" }',
+    "letters": (
+        "a dead table that tells reason and payload, e.g."
+        ' dead = { subject = "orders.dead.>", op = "$.order", reason = "$.why", payload = "$.order" }'
+    ),
     "arrivals": "an effects table or taps in the workload of kind core",
     "clients": "a placeholder {broker.url} in a service's command, env or files",
     "log lines": (
@@ -140,11 +147,17 @@ def _arrives(workload: Any) -> str:
     return "effects" if workload.effects else "taps" if workload.taps else ""
 
 
+def _tells_attempts(workload: Any) -> bool:
+    """Whether the effects, or our own consumer, tell the number of a delivery."""
+    return bool(workload.effects and workload.effects.attempt) or bool(getattr(workload, "consume", False))
+
+
 def _sources(system: SystemFile) -> list[str]:
     workloads = system.workloads.values()
     clients = {link.source.rpartition("-")[0] for link in system.links() if link.target.startswith("broker-")}
     looks = {name: looked_at(service) for name, service in system.services.items()}
     streams = any(workload.kind == "jetstream" for workload in workloads)
+    dead = [workload.dead for workload in workloads if workload.dead]
     found = {
         "terminal": any(_polled(workload) or _read(workload) for workload in workloads),
         "effects": streams or any(workload.effects for workload in workloads),
@@ -161,5 +174,9 @@ def _sources(system: SystemFile) -> list[str]:
         "live": any(LIVE in asked for asked in looks.values()),
         "health": any(READY in looks.get(name, ()) for name in clients),
         "answers": any(workload.kind in ("http", "http-async") for workload in workloads),
+        "hands": any(workload.effects and workload.effects.by for workload in workloads),
+        "attempts": any(_tells_attempts(workload) for workload in workloads),
+        "dead": bool(dead),
+        "letters": bool(dead) and all(table.reason and table.payload for table in dead),
     }
     return sorted(name for name, there in found.items() if there)

@@ -78,12 +78,15 @@ class Waiting:
         self.recorder.line("recovered", **moments, settled=settled, healed_ns=self.healed_ns)
         self.recorder.line("phase", name="recovered", from_ns=start, to_ns=now)
 
-    async def settled(self) -> None:
-        """Waits until nothing that was accepted is open, or it is all settled; bounded by what settling takes."""
+    async def settled(self, poisons: Callable[[], list[int]] = list) -> None:
+        """Waits until nothing that was accepted is open, or it is all settled; bounded by what settling takes.
+
+        `poisons`: when each poison was taken that is no dead letter yet; they are open too.
+        """
         deadline = monotonic_ns() + int((self.settles_s + LONGER_S) * NS)
         while (now := monotonic_ns()) < deadline:
             self.live.update()
-            still_open = [operation.end_ns for operation in self.live.open()]
+            still_open = [*(operation.end_ns for operation in self.live.open()), *poisons()]
             if not still_open or self._settled(now, still_open):
                 return
             await asyncio.sleep(EVERY_S)

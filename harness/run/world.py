@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.faults import Stage, load_all, tell_evidence
+from harness.faults.poison import Poison
 from harness.history.clock import take_anchor
 from harness.history.reader import History
 from harness.history.recorder import Recorder, write_meta
+from harness.history.rows import OpId, Outcome
 from harness.load.driver import Load, config_of, done, followed, load_of
 from harness.load.live import LiveView
 from harness.observe import dead_letters, taps
@@ -65,18 +67,31 @@ class World:
     stage: Stage
     entry: str
 
-    def in_hand(self, worker: str) -> int:
-        """Operations that a replica has begun and that have no end yet: the effects tell the one, polls and taps
-        the other.
+    def in_hand(self, node: str) -> int:
+        """Operations that a worker has begun and that have no end yet: the effects tell the one, polls and taps
+        the other. Of the entry: what it has accepted, and nobody has learned the end of.
 
-        What it began just now is left out, for its end may have come and not been polled yet.
+        What a worker began just now is left out, for its end may have come and not been polled yet.
         """
         self.waiting.live.update()
         still_open = {operation.op for operation in self.waiting.live.open()}
+        if node == self.entry:
+            return len(still_open)
         before_ns = monotonic_ns() - POLLED_WITHIN_NS
-        begun = {op for source in self.effects for op in source.begun_by(worker, before_ns=before_ns)}
-        ended = {op for source in self.observers if isinstance(source, Taps) for op in source.ended()}
-        return len((still_open & begun) - ended)
+        begun = {op for source in self.effects for op in source.begun_by(node, before_ns=before_ns)}
+        return len((still_open & begun) - self._heard())
+
+    def _heard(self) -> set[OpId]:
+        """The operations whose end was heard on a subject."""
+        return {op for source in self.observers if isinstance(source, Taps) for op in source.ended()}
+
+    def _poisons(self) -> Callable[[], list[int]]:
+        """When the broker took each poison that is no dead letter yet; none where nobody hears of dead letters."""
+        if not any(workload.dead for workload in self.setting.system.workloads.values()):
+            return list
+        history = History.open(self.setting.folder / "history")
+        taken = {one.id: one.end_ns or 0 for one in history.operations(Poison.kind) if one.outcome is Outcome.OK}
+        return lambda: [taken[op] for op in taken.keys() - self._heard()]
 
     async def start_load(self, times: float) -> None:
         """Starts the arrivals of every workload."""
@@ -89,7 +104,7 @@ class World:
         with phase(self.recorder, "stop_load"):
             await self.load.stop()
         with phase(self.recorder, "settle"):
-            await self.waiting.settled()
+            await self.waiting.settled(self._poisons())
         with phase(self.recorder, "final_reads"):
             async with asyncio.TaskGroup() as reads:
                 reads.create_task(self.load.final())

@@ -229,9 +229,14 @@ class Effects(_Finds):
 
 
 class Dead(_Finds):
-    """Where dead letters arrive, and where in each our id (`op`) or the system's (`ref`) is found."""
+    """Where dead letters arrive, and where in each our id (`op`) or the system's (`ref`) is found.
+
+    `reason` and `payload` are where each says why it could not be handled, and what that was.
+    """
 
     subject: Subject
+    reason: JsonPath | None = None
+    payload: JsonPath | None = None
 
 
 class Tap(_Finds):
@@ -346,7 +351,10 @@ class LoadTable(Table):
 
 
 class Promises(Table):
-    """`[promises]`: bounds in seconds; `effects`: "exactly-once", "at-least-once" or "at-most=N"; `failed` a share."""
+    """`[promises]`: bounds in seconds; `effects`: "exactly-once", "at-least-once" or "at-most=N"; `failed` a share.
+
+    `redelivers_s` is by default what NATS waits for an acknowledgement, and 2 s.
+    """
 
     notices_s: Seconds = 5.0
     reconnects_s: Seconds = 5.0
@@ -354,6 +362,8 @@ class Promises(Table):
     drains_s: Seconds = 15.0
     stops_s: Seconds = 10.0
     settles_s: Seconds = 20.0
+    redelivers_s: Seconds = 32.0
+    attempts: Count | None = None
     effects: EffectsPromise = "exactly-once"
     failed: Share = 0.0
 

@@ -33,7 +33,14 @@ WORK = "queries"
 """The workload of telhawk, of whose roles the stories are told."""
 ENTRY, WORKER, OTHER, BROKER = "web-0", "search-0", "search-1", "broker-0"
 ENTRY_LINK, WORKER_LINK = (ENTRY, BROKER), (WORKER, BROKER)
-PROMISES = {"notices_s": 1.0, "reconnects_s": 2.0, "works_s": 3.0, "settles_s": 4.0}
+PROMISES = {
+    "notices_s": 1.0,
+    "reconnects_s": 2.0,
+    "works_s": 3.0,
+    "settles_s": 4.0,
+    "stops_s": 1.0,
+    "redelivers_s": 5.0,
+}
 SETTLES_MS = 4_000
 RESULTS_MS = 10_000
 NOBODYS = OpId(0, 1_000_000)
@@ -105,9 +112,19 @@ class Story:
         self.result(op, at + 10)
         return op
 
-    def effect(self, op: OpId | None, at: float, *, by: str = WORKER, step: Step = Step.EFFECT, ref: str = "") -> None:
+    def effect(
+        self,
+        op: OpId | None,
+        at: float,
+        *,
+        by: str = WORKER,
+        step: Step = Step.EFFECT,
+        ref: str = "",
+        attempt: int = 1,
+        ns: int = 0,
+    ) -> None:
         """A record of the effects."""
-        self.recorder.sight(step, t_ns=t(at), source="effects", op=op, by=by, ref=ref)
+        self.recorder.sight(step, t_ns=t(at) + ns, source="effects", op=op, by=by, ref=ref, attempt=attempt)
 
     def result(self, op: OpId, at: float, *, proved: bool = True) -> None:
         """A result, of the operation itself or (not proved) of nobody knows which."""
@@ -155,6 +172,40 @@ class Story:
         if not own:
             self.line("fault", healed, ns=healed_ns, event="healed", id=number)
         self.line("fault", healed, event="evidence", id=number, bit=bit, evidence={})
+
+    def down(
+        self,
+        node: str,
+        at: float,
+        *,
+        gone: float,
+        code: int,
+        back: float,
+        asked: bool = True,
+        number: int = 2,
+        bit: bool = True,
+        gone_ns: int = 0,
+    ) -> None:
+        """A node that was asked to stop, or killed, at `at`; gone then, and started and healed at `back`."""
+        self.fault(at, back, "terminate" if asked else "kill", links=(), nodes=(node,), number=number, bit=bit)
+        if asked:
+            self.line("node", at, node=node, event="stopping")
+        how = {"signal": -code} if code < 0 else {"code": code}
+        self.line("node", gone, ns=gone_ns, node=node, event="exited", expected=True, **how)
+        self.line("node", back, node=node, event="started")
+
+    def poison(self, at: float, *, letters: int = 1, reason: str | None = "why", payload: bool = True) -> OpId:
+        """A poison that the broker took, and as many dead letters of it a tenth of a second later."""
+        op = self.op(at, workload="poison")
+        for _ in range(letters):
+            self.letter(op, at + 100, reason=reason, payload=payload)
+        return op
+
+    def letter(self, op: OpId, at: float, *, reason: str | None = "why", payload: bool = True) -> None:
+        """A dead letter."""
+        self.recorder.sight(Step.DEAD_LETTER, t_ns=t(at), source="dead letters", op=op)
+        told: dict[str, Any] = {"subject": "dead.why", "ref": "", "reason": reason, "payload": payload}
+        self.line("dead_letter", at, op=self.marker(op), **told)
 
     def connection(
         self,
@@ -256,8 +307,10 @@ def kept(told: Story, *, bit: bool = True) -> None:
     told.fault(HIT, HEALED, links=(ENTRY_LINK, WORKER_LINK), bit=bit)
     told.came_back(ENTRY_LINK, HIT, HEALED)
     told.came_back(WORKER_LINK, HIT, HEALED)
+    handed_over(told, bit=bit)
     told.read(40_000)
     told.read(40_000, "connections")
+    told.read(40_000, "dead letters")
     ask_all(told, but=OWN_STORIES)
 
 
@@ -274,9 +327,48 @@ def broken(told: Story, *, bit: bool = True) -> None:
     told.op(HIT, None)
     told.effect(work[0], 9_000)
     told.effect(NOBODYS, 9_000)
+    dropped(told, bit=bit)
     told.read(40_000)
     told.read(40_000, "connections")
+    told.read(40_000, "dead letters")
     ask_all(told, but=OWN_STORIES, failed=0.0)
+
+
+def handed_over(told: Story, *, bit: bool = True) -> None:
+    """A worker that finishes before it ends, dies with work that another does then, and poison that is put aside."""
+    for at in range(5_000, 5_050, 10):
+        told.result(begun(told, at), 5_300)
+    told.down(OTHER, 5_100, gone=5_600, code=0, back=5_900, bit=bit)
+    for op in [begun(told, at) for at in range(6_300, 6_350, 10)]:
+        told.effect(op, 7_000, step=Step.REPEAT, attempt=2)
+        told.result(op, 7_100)
+    told.down(OTHER, 6_500, gone=6_500, code=-9, back=7_400, asked=False, number=3, bit=bit)
+    for at in (6_000, 6_010, 6_020):
+        told.poison(at)
+    told.fault(6_030, 7_500, "poison", links=(), number=4, bit=bit)
+
+
+def dropped(told: Story, *, bit: bool = True) -> None:
+    """A worker dies, and nobody does what it had; its successor goes on taking, and ends late; and poison vanishes."""
+    for op in [begun(told, at) for at in range(5_000, 5_050, 10)]:
+        told.end(Step.FAILURE, op, 9_000)
+    told.letter(begun(told, 5_050), 9_000)
+    told.down(OTHER, 5_060, gone=5_060, code=-9, back=5_200, asked=False, bit=bit)
+    for op in [begun(told, at) for at in range(5_210, 5_260, 10)]:
+        told.effect(op, 6_000, step=Step.REPEAT, attempt=4)
+        told.result(op, 7_100)
+    told.result(begun(told, 5_600), 30_000)
+    told.down(OTHER, 5_300, gone=7_300, code=0, back=7_400, number=3, bit=bit)
+    for at in (5_060, 5_061, 5_062):
+        told.poison(at, letters=0)
+    told.fault(5_070, 7_500, "poison", links=(), number=4, bit=bit)
+
+
+def begun(told: Story, at: float, *, by: str = OTHER) -> OpId:
+    """An operation that a worker began, and whose end is still to come."""
+    op = told.op(at)
+    told.effect(op, at + 5, by=by)
+    return op
 
 
 def begin(told: Story) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from harness.guarantees import REGISTRY, clause_names
 from harness.history.rows import OpId, Outcome
+from harness.run.meta import SOURCES
 from harness.verdict import Doubt, Finding, Verdict
 
 from . import degrading, observing
@@ -69,7 +70,7 @@ def without_a_fault(told: Story) -> None:
 @pytest.mark.parametrize("tell", [empty, started_and_stopped, without_a_fault])
 @pytest.mark.parametrize("system", ["telhawk", "bare"])
 def test_nothing_holds_where_nothing_was_tried(system: str, tell: Callable[[Story], None]) -> None:
-    with story(system, sources=SOURCES) as told:
+    with story(system, sources=list(SOURCES)) as told:
         if tell is without_a_fault and system == "bare":
             told.load(0, 20_000)
             for at in range(0, 20_000, 100):
