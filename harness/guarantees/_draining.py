@@ -111,11 +111,10 @@ def takes_over(history: History, held: Held, bound: float) -> Finding:
             open_ += 1
             continue
         value = max(value, took)
-    if open_ and not late:
-        sentence = f"{open_} are open, and nobody looked at them {bound:g} s after they were accepted"
-        return doubt(TAKES_OVER, Doubt.GAP, sentence, bound, len(due))
-    if not late and len(due) < LEAST_IN_HAND:
-        return doubt(TAKES_OVER, Doubt.TOO_LITTLE, f"{len(due)} operations were accepted from then on", bound)
+    if not late and (open_ or len(due) < LEAST_IN_HAND):
+        sentence = f"{open_} are open, and were watched for less than {bound:g} s from their acceptance"
+        sentence = sentence if open_ else f"{len(due)} operations were accepted from then on"
+        return doubt(TAKES_OVER, Doubt.TOO_LITTLE, sentence, bound, len(due))
     never = sum(work.ended_ns == NEVER_NS for work in late)
     reason = (
         f"of {len(due)} accepted in {FROM_THEN_S} s from then on, {never} never ended, {len(late) - never} too late"

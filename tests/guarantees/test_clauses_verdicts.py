@@ -109,8 +109,8 @@ RUNS: list[tuple[list[Part], Verdict, int]] = [
     ([Part(doubtful, WEAKNESS)], INCONCLUSIVE, 2),
     ([Part(lost_in_doubt, WEAKNESS)], VIOLATED, 2),
     ([Part(lost_in_doubt, {"M2": "reconnects.works"})], VIOLATED, 0),
-    ([Part(broken, {"M3": "drains.finishes"})], VIOLATED, 2),
-    ([Part(broken, {**WEAKNESS, "M3": "drains.finishes"})], VIOLATED, 2),
+    ([Part(broken, {"M3": "ordered"})], VIOLATED, 2),
+    ([Part(broken, {**WEAKNESS, "M3": "ordered"})], VIOLATED, 2),
     ([Part(doubtful, WEAKNESS), Part(kept, WEAKNESS)], INCONCLUSIVE, 1),
     ([Part(broken, WEAKNESS), Part(None)], VIOLATED, 2),
     ([Part(broken, WEAKNESS), Part(broken)], VIOLATED, 1),
@@ -179,12 +179,16 @@ def test_what_the_system_file_lacks_is_not_judged_and_says_what_to_add() -> None
         told.judged()
         findings, not_judged = judge(History.open(told.folder))
         lines = told.meta["lines_to_add"]
-    assert {finding.guarantee for finding in findings} == {"no_loss", "available", "converges"}
+    assert {finding.guarantee for finding in findings} == {"no_loss", "available", "converges", "drains"}
     assert not_judged == {
         "no_phantoms": lines["enumerates"],
         "effects": lines["effects"],
         "reconnects": lines["clients"],
         "core_loss": lines["arrivals"],
+        "redelivers.again": lines["hands"],
+        "redelivers.bounded": lines["attempts"],
+        "redelivers.dead_letters": lines["letters"],
+        "redelivers.no_healthy": lines["dead"],
     }
 
 
