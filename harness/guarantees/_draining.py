@@ -78,8 +78,10 @@ def stops_taking(history: History, held: Held) -> Finding:
                 late[op] = work
     if not late and offered < LEAST_IN_HAND:
         return doubt(STOPS_TAKING, Doubt.TOO_LITTLE, f"{offered} operations were offered from then on", TAKES_UNTIL_S)
-    when = f"the last {worst / NS:.3f} s after it was asked" if worst else "none after it was asked"
-    reason = f"of {offered} offered from then on, {len(late)} were taken too late; {when}"
+    if not worst:  # which is no matter of time, so that noise cannot have made it
+        reason = f"of {offered} offered from then on, it took none"
+        return Finding(STOPS_TAKING.name, Verdict.HOLDS, TAKES_UNTIL_S, None, STOPS_TAKING.unit, offered, reason)
+    reason = f"of {offered} offered from then on, {len(late)} were taken too late, the last after {worst / NS:.3f} s"
     return found(history, STOPS_TAKING, worst / NS, TAKES_UNTIL_S, offered, reason, list(late.values()))
 
 

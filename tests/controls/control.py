@@ -14,6 +14,7 @@ from harness.run.setting import Setting
 from harness.system.loader import load_system
 
 SYSTEM = Path(__file__).with_name("sinner.toml")
+NS = 1_000_000_000
 SHOWN_OPS = 20
 """How many operations a finding names at most (docs/guarantees.md)."""
 BOUND_S = 2.5
@@ -35,14 +36,24 @@ class Came:
         assert len(found) == 1, f"{clause} was judged {len(found)} times; troubles: {self.verdict['troubles']}"
         return found[0]
 
+    @property
+    def history(self) -> History:
+        """What was recorded of it."""
+        return History.open(self.folder / "history")
+
     def confessed(self, *sins: str) -> set[str]:
         """The operations that the system says it wronged so."""
-        words = [line["text"].split(" ", 2) for line in History.open(self.folder / "history").lines("output")]
+        words = [line["text"].split(" ", 2) for line in self.history.lines("output")]
         return {word[2] for word in words if word[0] == "sin" and word[1] in sins}
+
+    def said(self, word: str, node: str) -> set[str]:
+        """The operations of which a node says so."""
+        lines = [line["text"] for line in self.history.lines("output") if line["node"] == node]
+        return {text.removeprefix(f"{word} ") for text in lines if text.startswith(f"{word} ")}
 
     def of_history(self, which: Callable[[Operation], bool]) -> set[str]:
         """The operations of which this is true."""
-        history = History.open(self.folder / "history")
+        history = self.history
         return {history.marker(operation.id) for operation in history.operations() if which(operation)}
 
     def must(self, verdict: str, *clauses: str) -> None:
@@ -78,6 +89,14 @@ class Came:
     def must_have_bitten(self, *kinds: str) -> None:
         """These faults were applied, each with evidence."""
         assert [(fault["kind"], fault["bit"]) for fault in self.verdict["faults"]] == [(kind, True) for kind in kinds]
+
+
+def of_nodes(came: Came, clause: str, *said: str) -> None:
+    """The clause is violated by so many nodes, of each of which its reason says so."""
+    came.must("violated", clause)
+    told = came.finding(clause)["reason"].split("; ")
+    assert len(told) == len(said)
+    assert all(one.startswith(how) for one, how in zip(told, said, strict=True)), told
 
 
 def _told(findings: list[Mapping[str, Any]]) -> str:

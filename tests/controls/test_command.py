@@ -63,9 +63,9 @@ def test_no_clause_is_without_a_positive_and_a_negative_control() -> None:
         named = _names(tree)
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             what = ast.unparse(call.func)
-            if what in ("came.must_name", "came.must_blame", "of_links"):
+            if what in ("came.must_name", "came.must_blame", "found.must_name", "of_links", "of_nodes"):
                 positive |= _clauses(call.args, named)
-            elif what == "came.must" and ast.literal_eval(call.args[0]) == "holds":
+            elif what in ("came.must", "found.must") and ast.literal_eval(call.args[0]) == "holds":
                 negative |= _clauses(call.args[1:], named)
     assert clause_names() - judged_clauses() == {"core_loss"}  # that it measures rightly is shown in tests/work
     assert judged_clauses() == positive & judged_clauses()

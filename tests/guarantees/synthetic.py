@@ -338,6 +338,7 @@ def handed_over(told: Story, *, bit: bool = True) -> None:
     """A worker that finishes before it ends, dies with work that another does then, and poison that is put aside."""
     for at in range(5_000, 5_050, 10):
         told.result(begun(told, at), 5_300)
+    told.result(begun(told, 5_145), 5_300)
     told.down(OTHER, 5_100, gone=5_600, code=0, back=5_900, bit=bit)
     for op in [begun(told, at) for at in range(6_300, 6_350, 10)]:
         told.effect(op, 7_000, step=Step.REPEAT, attempt=2)
