@@ -25,18 +25,21 @@ async def test_worker_killed(run: Run) -> None:
 @needs("broker", "worker", "dependency", "effects")
 async def test_worker_terminated(run: Run) -> None:
     """A worker that is asked to stop finishes what it has begun and takes nothing new: its peer does that."""
-    await terminated(run)
+    worker = run.a_worker
+    async with run.load(times=1.5):
+        await run.steady(2)
+        async with run.faults.latency(worker, run.dependency_of(worker), latency_ms=1000, way="from"):
+            await run.in_hand(worker, 5)
+            async with run.faults.terminate(worker):
+                await run.steady(3)
+        await run.recovered()
+    run.expect(drains())
 
 
 @needs("broker", "worker", "dependency", "effects")
 @started_with(workers=1)
 async def test_worker_terminated_alone(run: Run) -> None:
     """The same without a peer: what it leaves waits for its successor, and is not lost."""
-    await terminated(run)
-
-
-async def terminated(run: Run) -> None:
-    """Slow answers keep work in the worker's hands when it is asked; nobody else need be slow for it."""
     worker = run.a_worker
     async with run.load(times=1.5):
         await run.steady(2)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.guarantees._base import NS, Clause, end_ns
-from harness.guarantees._hands import LEAST_IN_HAND, End, Held, Work, doubt, found, is_due, of_entry, works
+from harness.guarantees._hands import End, Held, Work, doubt, found, is_due, of_entry, works
+from harness.guarantees.no_loss import LEAST_IN_HAND
 from harness.history.reader import NEVER_NS, History
 from harness.history.rows import OpId, Outcome
 from harness.verdict import Doubt, Finding, Verdict

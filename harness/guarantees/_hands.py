@@ -12,12 +12,11 @@ from harness.guarantees._base import NS, SHOWN_OPS, Clause, healed_ns, inconclus
 from harness.guarantees._facts import read_ends, rules
 from harness.guarantees._sets import Named
 from harness.guarantees._stories import stories
+from harness.guarantees.no_loss import LEAST_IN_HAND
 from harness.history.reader import NEVER_NS, FaultSpan, History
 from harness.history.rows import Operation, OpId, Outcome, Sighting, Step
 from harness.verdict import Doubt, Finding
 
-LEAST_IN_HAND = 5
-"""What a replica had in hand shows nothing where it was fewer operations than this."""
 KILLED = -9
 LOAD = "load"
 ASKED_OF_THE_ENTRY = ("http", "http-async", "locust")

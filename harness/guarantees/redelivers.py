@@ -26,7 +26,8 @@ class Redelivers(Guarantee):
 
     def judge(self, history: History) -> Sequence[Finding]:
         """`again` of workers that were killed, `dead_letters` and `no_healthy` of poison, `bounded` of both."""
-        killed = [end for end in ends(history) if end.code == KILLED and end.node in history.meta["workers"]]
+        dead = [end for end in ends(history) if end.code == KILLED and end.node in history.meta["workers"]]
+        killed = [end._replace(asked_ns=None) for end in dead]  # what it had counts from its death
         poisons = [one.id for one in history.operations(POISON) if one.outcome is Outcome.OK]
         if not killed and not poisons:
             sentence = "no worker was killed, and the broker took no poison"

@@ -26,6 +26,8 @@ from harness.guarantees._base import AROUND_NS, LATE_SHARE, LEAST_OFFERED, LEAST
 from harness.guarantees._lives import COMES_NS, ENDS_NS
 from harness.guarantees._logs import BEFORE_NS, WITHIN_NS
 from harness.guarantees._refusals import LATEST_S, SOONEST_S
+from harness.guarantees._draining import FROM_THEN_S, TAKES_UNTIL_S
+from harness.guarantees._redelivering import LEAST_POISONS
 from harness.guarantees._returns import LIVED_NS, UNTOLD
 from harness.guarantees._scrapes import COUNTED_NS
 from harness.guarantees.degrades import RED_LATER_S, Degrades
@@ -206,6 +208,9 @@ NUMBERS = {
         f"at most {COUNTED_NS // NS} s after it",
         f"gone on less than {COMES_NS // NS} s before",
         f"no answer in {SCRAPED_WITHIN_S:g} s",
+        f"the entry accepted it | {TAKES_UNTIL_S:g} s |",
+        f"accepted in the {FROM_THEN_S} s from then on",
+        f"fewer than {LEAST_POISONS} poisons",
         f"under {LEAST_OFFERED:.0%}".replace("%", " %"),
         f"more than {STEP_TOLERATED_NS // 10**6} ms",
         f"more than {LATE_MS:g} ms late for more than {LATE_SHARE:.0%}".replace("%", " %"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,6 +73,31 @@ async def test_what_is_heard(tmp_path: Path) -> None:
         assert [line["name"] for line in opened.lines("trouble")] == ["ids unclear"]
         reads = {line["source"]: (line["complete"], line["count"]) for line in opened.lines("read")}
         assert reads == {"taps": (True, 4), "dead letters": (True, 1)}
+
+
+async def test_what_a_dead_letter_says(tmp_path: Path) -> None:
+    """Why it is one, and whether it carries what could not be handled: plainly, in base64, or not."""
+    op = f"{NONCE}-1-8"
+    told = Subscription("dead.>", Step.DEAD_LETTER, dead_letters.SOURCE, op="$.op", reason="$.why", payload="$.what")
+    letters: list[dict[str, object]] = [
+        {"op": op, "why": "no JSON", "what": f"marker:{op}"},
+        {"op": op, "why": {"code": 3}, "what": b64encode(f"marker:{op}".encode()).decode()},
+        {"op": op, "why": "", "what": {"deep": [op]}},
+        {"op": op, "what": "something else"},
+        {"op": op, "why": "no JSON"},
+    ]
+    async with lab(tmp_path) as opened:
+        source = Taps(opened.recorder, "127.0.0.1", port(opened), {}, [told])
+        opened.watch(source)
+        await source.wait_subscribed(within_s=5)
+        async with publisher(opened) as to:
+            for letter in letters:
+                to.publish("dead.why", json.dumps(letter).encode())
+        await source.final()
+        lines = opened.lines("dead_letter")
+    assert {(line["subject"], line["op"], line["ref"]) for line in lines} == {("dead.why", op, "")}
+    assert [line["reason"] for line in lines] == ["no JSON", '{"code": 3}', None, None, "no JSON"]
+    assert [line["payload"] for line in lines] == [True, True, True, False, False]
 
 
 async def test_the_header_counts_too(tmp_path: Path) -> None:
@@ -160,3 +187,10 @@ def test_what_a_system_asks_for() -> None:
     ]
     (dead,) = dead_letters.subscriptions(telhawk)
     assert (dead.subject, dead.step, dead.source) == ("search.dlq.>", Step.DEAD_LETTER, "dead letters")
+    assert (dead.reason, dead.payload) == ("$.reason", "$.envelope")
+
+
+def test_what_two_workloads_say_of_their_dead_letters_is_heard_once() -> None:
+    telhawk = load_system("telhawk")
+    twice = telhawk.model_copy(update={"workloads": dict.fromkeys(("one", "two"), telhawk.workloads["queries"])})
+    assert len(dead_letters.subscriptions(twice)) == 1

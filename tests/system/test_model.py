@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.errors import UnknownName, UsageError
+from harness.guarantees import clause_names
 from harness.system import (
     Exposure,
     HttpAsync,
@@ -299,7 +300,7 @@ def test_bare() -> None:
 
 @pytest.mark.parametrize("name", ["telhawk", "bare"])
 def test_ready_systems_name_clauses_that_are_spelled_like_clauses(name: str) -> None:
-    load_system(name, clauses={"no_loss", "reconnects.notices", "reconnects.reconnects"}, check_env=True, environ={})
+    load_system(name, clauses=clause_names(), check_env=True, environ={})
 
 
 def test_a_ready_name_wins_over_a_folder_of_that_name(folder: Path) -> None:
