@@ -20,17 +20,22 @@ async def make_streams(system: SystemFile, url: str, login: Mapping[str, str]) -
     if not system.streams:
         return
     import nats
-    from nats.js.api import RetentionPolicy, StreamConfig
+    from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
     names = {"user": "user", "password": "password", "token": "token", "creds": "user_credentials"}
     options: dict[str, Any] = {names[key]: value for key, value in login.items()}
     client = await nats.connect(url, name="nats-harness-streams", allow_reconnect=False, **options)
     try:
         for name, stream in system.streams.items():
-            retention = RetentionPolicy(stream.retention)
-            await client.jetstream().add_stream(
-                StreamConfig(name=name, subjects=list(stream.subjects), retention=retention)
+            config = StreamConfig(
+                name=name,
+                subjects=list(stream.subjects),
+                retention=RetentionPolicy(stream.retention),
+                storage=StorageType(stream.storage),
+                discard=DiscardPolicy(stream.discard),
+                discard_new_per_subject=stream.discard_new_per_subject,
             )
+            await client.jetstream().add_stream(config, **stream.limits())
     except nats.errors.Error as error:
         raise HarnessError(f"the stream {name} cannot be made: {error}", where=system.where("streams", name)) from error
     finally:

@@ -89,10 +89,24 @@ class Broker(Table):
 
 
 class Stream(Table):
-    """`[streams.NAME]`: made by the harness before the services start."""
+    """`[streams.NAME]`: made by the harness before the services start. A limit that is None is the broker's own."""
 
     subjects: Subjects
     retention: Literal["limits", "interest", "workqueue"] = "limits"
+    storage: Literal["file", "memory"] = "file"
+    max_msgs: Count | None = None
+    max_msgs_per_subject: Count | None = None
+    max_bytes: Count | None = None
+    max_msg_size: Count | None = None
+    max_age: Duration | None = None
+    discard: Literal["old", "new"] = "old"
+    discard_new_per_subject: bool = False
+    duplicate_window: Duration | None = None
+
+    def limits(self) -> dict[str, float]:
+        """The limits that the file names, by the broker's names for them; times in seconds."""
+        named = ("max_msgs", "max_msgs_per_subject", "max_bytes", "max_msg_size", "max_age", "duplicate_window")
+        return {name: value for name in named if (value := getattr(self, name)) is not None}
 
 
 # ---- services -----------------------------------------------------------------------------------------------------

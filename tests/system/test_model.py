@@ -44,6 +44,13 @@ stream = "S"
 Load = Callable[..., SystemFile]
 
 
+def test_limits_of_a_stream_are_those_that_the_file_names(load: Load) -> None:
+    limits = 'subjects = ["s"]\nmax_msgs = 5\nmax_age = "1m"\nduplicate_window = "500ms"'
+    stream = load(MINIMAL.replace('subjects = ["s"]', limits)).streams["S"]
+    assert stream.limits() == {"max_msgs": 5, "max_age": 60.0, "duplicate_window": 0.5}
+    assert (stream.storage, stream.discard, stream.discard_new_per_subject) == ("file", "old", False)
+
+
 def test_every_key_arrives(orders: SystemFile, folder: Path) -> None:
     assert orders.system.name == "orders"
     assert orders.path == folder / "orders.toml"

@@ -1,0 +1,206 @@
+"""The services of the cases: nats-py as teams use it, with the habits that its system file gives it.
+
+    python clerk.py desk PORT    the entry: POST /jobs {note}, sent on as SENDS says
+    python clerk.py hand         a worker: takes jobs as TAKES says, and enters each in the book once it is done
+
+An answer of 202 means that the client took the message or, where SENDS waits for it, that it was acknowledged; 503 that
+it did not. Lines on the output tell of single jobs: "buffered NOTE", "again NOTE", "done NOTE".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import book
+from aiohttp import web
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error
+from nats.js.api import ConsumerConfig
+
+OPTIONS = {name: json.loads(value) for name, _, value in (o.partition("=") for o in os.environ["CLIENT"].split())}
+"""nats-py's own options of connect."""
+SENDS = os.environ.get("SENDS", "core")
+TAKES = os.environ.get("TAKES", "core")
+PAD = int(os.environ.get("PAD", "0"))
+"""Bytes that a job is longer than its note."""
+IDS = os.environ.get("IDS", "") == "on"
+"""Whether a message carries its note as the id by which JetStream knows repeats."""
+ACKNOWLEDGED_WITHIN_S = 0.5
+REPEATS, REPEATS_EVERY_S = 9, 0.3
+WORKS_S = float(os.environ.get("WORKS_S", "0"))
+LIMIT = int(os.environ.get("LIMIT", "500000"))
+"""How many messages the client keeps for a handler that is slow."""
+ACK_WAIT_S = float(os.environ.get("ACK_WAIT_S", "30"))
+BATCH = int(os.environ.get("BATCH", "1"))
+
+
+def tell(*words: object) -> None:
+    """A line on the output."""
+    print(*words, flush=True)
+
+
+async def connected() -> Client:
+    """The one client of this process, made with OPTIONS."""
+    client = Client()
+
+    async def error(error: Exception) -> None:
+        tell("nats:", error or type(error).__name__)
+
+    await client.connect(os.environ["NATS_URL"], name=os.environ["NAME"], error_cb=error, **OPTIONS)
+    return client
+
+
+# ---- the desk: one function a way to send ---------------------------------------------------------------------------
+
+
+async def send_core(client: Client, note: str) -> None:
+    """Hands it to the client, which keeps it where there is no connection."""
+    away = not client.is_connected
+    await client.publish("jobs", _payload(note))
+    if away:
+        tell("buffered", note)
+
+
+async def send_requested(client: Client, note: str) -> None:
+    """Waits until somebody did it."""
+    await client.request("jobs", _payload(note), timeout=1.0)
+
+
+async def send_acknowledged(client: Client, note: str) -> None:
+    """Waits until JetStream has it."""
+    await client.jetstream().publish("jobs", _payload(note), timeout=1.0, headers=_headers(note))
+
+
+async def send_retried(client: Client, note: str) -> None:
+    """Sends it again and again, until JetStream says that it has it."""
+    for attempt in range(1_000_000):
+        began = time.monotonic()
+        if attempt:
+            tell("again", note)
+        with suppress(Error):
+            await client.jetstream().publish(
+                "jobs", _payload(note), timeout=ACKNOWLEDGED_WITHIN_S, headers=_headers(note)
+            )
+            return
+        await asyncio.sleep(max(0.0, ACKNOWLEDGED_WITHIN_S - (time.monotonic() - began)))
+
+
+async def send_repeated(client: Client, note: str) -> None:
+    """Sends it REPEATS times, though JetStream has acknowledged the first."""
+    for repeat in range(REPEATS):
+        if repeat:
+            await asyncio.sleep(REPEATS_EVERY_S)
+        await send_acknowledged(client, note)
+
+
+def _payload(note: str) -> bytes:
+    return json.dumps({"note": note, "pad": "." * PAD}).encode()
+
+
+def _headers(note: str) -> dict[str, Any] | None:
+    return {"Nats-Msg-Id": note} if IDS else None
+
+
+SENDERS: dict[str, Callable[[Client, str], Awaitable[None]]] = {
+    "core": send_core,
+    "requested": send_requested,
+    "acknowledged": send_acknowledged,
+    "retried": send_retried,
+    "repeated": send_repeated,
+}
+
+
+async def be_desk(client: Client, port: int) -> None:
+    """The entry, for ever."""
+    send = SENDERS[SENDS]
+
+    async def take(request: web.Request) -> web.Response:
+        note = str((await request.json())["note"])
+        try:
+            await send(client, note)
+        except Error as error:
+            return web.json_response({"reason": repr(error)}, status=503)
+        return web.json_response({}, status=202)
+
+    async def up(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_post("/jobs", take)
+    app.router.add_get("/up", up)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+# ---- the hand: one function a way to take ---------------------------------------------------------------------------
+
+
+async def work(message: Msg, attempt: int = 1) -> None:
+    """Does one job."""
+    note, begun = json.loads(message.data)["note"], time.time()
+    await asyncio.sleep(WORKS_S)
+    book.enter(note, by=os.environ["NAME"], begun=begun, attempt=attempt)
+    tell("done", note)
+
+
+async def take_core(client: Client) -> None:
+    """What is published while it is subscribed; an answer where one is awaited."""
+
+    async def handle(message: Msg) -> None:
+        await work(message)
+        if message.reply:
+            await message.respond(b"done")
+
+    await client.subscribe("jobs", "hands", cb=handle, pending_msgs_limit=LIMIT)
+    await client.flush()
+
+
+async def take_pulled(client: Client) -> None:
+    """Fetches BATCH jobs at once and does them one by one, each acknowledged when it is done."""
+    config = ConsumerConfig(ack_wait=ACK_WAIT_S)
+    pull = await client.jetstream().pull_subscribe("jobs", durable="hands", stream="JOBS", config=config)
+
+    async def loop() -> None:
+        while True:
+            messages: list[Msg] = []
+            with suppress(Error):
+                messages = await pull.fetch(BATCH, timeout=1)
+            for message in messages:
+                await work(message, message.metadata.num_delivered or 1)
+                await message.ack()
+
+    LOOPS.append(asyncio.create_task(loop()))
+
+
+LOOPS: list[asyncio.Task[None]] = []
+TAKERS: dict[str, Callable[[Client], Awaitable[None]]] = {"core": take_core, "pulled": take_pulled}
+
+
+async def be_hand(client: Client) -> None:
+    """The worker, for ever."""
+    await TAKERS[TAKES](client)
+    tell("ready")
+    await asyncio.Event().wait()
+
+
+async def main() -> None:
+    """Connects, and is what the first argument says."""
+    client = await connected()
+    if sys.argv[1] == "desk":
+        await be_desk(client, int(sys.argv[2]))
+    else:
+        await be_hand(client)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
