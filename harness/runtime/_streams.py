@@ -18,11 +18,15 @@ from harness.runtime._nats import Message as Reply
 
 _AT_ONCE = 256
 _STALLED_S = 5.0
-_NO_SUCH_MESSAGE = 10037  # JetStream's err_code
+_NO_SUCH_MESSAGE, _NO_SUCH_STREAM = 10037, 10059  # JetStream's err_code
 
 
 class StreamError(OSError):
     """A stream that is not there, or could not be read to its end."""
+
+
+class NoSuchStream(StreamError):
+    """JetStream itself says that there is no such stream."""
 
 
 class Stored(NamedTuple):
@@ -57,7 +61,7 @@ class StreamReader:
         connection.subscribe(f"{self._inbox}.*", self._answered)
 
     async def state(self) -> State:
-        """What the stream holds now. Raises StreamError."""
+        """What the stream holds now. Raises StreamError; where there is no such stream, NoSuchStream."""
         self._said = asyncio.get_running_loop().create_future()
         self._states += 1
         reply = f"{self._inbox}.state-{self._states}"
@@ -68,7 +72,8 @@ class StreamReader:
         except TimeoutError as error:
             raise StreamError(self._silence()) from error
         if "error" in told:
-            raise StreamError(_words(told["error"]))
+            gone = told["error"].get("err_code") == _NO_SUCH_STREAM
+            raise (NoSuchStream if gone else StreamError)(_words(told["error"]))
         state = told["state"]
         # Sequences begin at 1, and a stream that never held a message says 0.
         return State(str(told["created"]), max(1, int(state["first_seq"])), int(state["last_seq"]))

@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.history.reader import History
 from harness.history.rows import Operation, Outcome, Step
@@ -71,8 +72,14 @@ class Case:
 
 def told(came: Came, word: str) -> list[str]:
     """The operations that a line "WORD NOTE" of a service's output names, in order."""
-    lines = (line["text"].split() for line in History.open(came.folder / "history").lines("output"))
+    lines = (text.split() for text in outputs(came))
     return [words[1] for words in lines if len(words) == 2 and words[0] == word]
+
+
+def outputs(came: Came, node: str = "") -> list[str]:
+    """The lines that a node has printed, or all have."""
+    lines = History.open(came.folder / "history").lines("output")
+    return [line["text"] for line in lines if not node or line["node"] == node]
 
 
 def accepted(came: Came) -> list[Operation]:
@@ -88,8 +95,20 @@ def refused(came: Came) -> set[str]:
 
 def done(came: Came) -> Counter[str]:
     """How often each operation was done, by the effects that the harness saw."""
+    return seen(came, Step.EFFECT)
+
+
+def seen(came: Came, step: Step) -> Counter[str]:
+    """How often each operation was seen at this step."""
     history = History.open(came.folder / "history")
-    return Counter(history.marker(seen.op) for seen in history.sightings(Step.EFFECT) if seen.op is not None)
+    return Counter(history.marker(sighting.op) for sighting in history.sightings(step) if sighting.op is not None)
+
+
+def stream_of(came: Came, name: str) -> dict[str, Any]:
+    """What the broker's monitoring said last of a stream: its messages and its consumers."""
+    last = list(History.open(came.folder / "history").lines("broker"))[-1]
+    found: dict[str, Any] = last["streams"][name]
+    return found
 
 
 def markers(came: Came, operations: list[Operation]) -> list[str]:
@@ -102,6 +121,14 @@ CASES = {
     case.id: case
     for case in (
         Case(
+            "CB-04",
+            "automagik-dev/omni#807",
+            "budget.toml",
+            ("max_reconnect_attempts=4", "max_reconnect_attempts=-1"),
+            "reconnects.reconnects",
+            "violated",
+        ),
+        Case(
             "CB-18",
             "nats-io/nats.java#140",
             "buffered.toml",
@@ -110,12 +137,28 @@ CASES = {
             "holds",
         ),
         Case(
+            "CB-19",
+            "nats-io/nats.py#510",
+            "watcher.toml",
+            ('TAKES = "watched"', 'TAKES = "pulled"'),
+            "no_loss",
+            "violated",
+        ),
+        Case(
             "CB-32",
             "nats-io/nats-server#754",
             "producer-first.toml",
             ('SENDS = "core"', 'SENDS = "requested"'),
             "no_loss",
             "violated",
+        ),
+        Case(
+            "CB-35",
+            "nats-io/nats-server#7564",
+            "killed.toml",
+            ('storage = "file"', 'storage = "memory"'),
+            "no_loss",
+            "holds",
         ),
         Case(
             "CB-37",
@@ -131,6 +174,15 @@ CASES = {
             "nats-io/nats.py#599",
             "per-subject.toml",
             ("discard_new_per_subject = false", "discard_new_per_subject = true"),
+            "no_loss",
+            "violated",
+            calm=True,
+        ),
+        Case(
+            "CB-41",
+            "nuts-foundation/nuts-node#2401",
+            "slow-consumer.toml",
+            ('LIMIT = "20"', 'LIMIT = "5000"'),
             "no_loss",
             "violated",
             calm=True,
@@ -153,6 +205,15 @@ CASES = {
             "violated",
         ),
         Case(
+            "CB-45",
+            "nats-io/nats-server#7302",
+            "window.toml",
+            ('duplicate_window = "900ms"', 'duplicate_window = "2m"'),
+            "effects",
+            "violated",
+            calm=True,
+        ),
+        Case(
             "CB-46",
             "nats-io/nats.go#1929",
             "prefetch.toml",
@@ -160,6 +221,23 @@ CASES = {
             "effects",
             "violated",
             calm=True,
+        ),
+        Case(
+            "CB-49",
+            "nats-io/nats-server#5564",
+            "max-deliver.toml",
+            ('ADVISORIES = "unheard"', 'ADVISORIES = "heard"'),
+            "no_loss",
+            "violated",
+            calm=True,
+        ),
+        Case(
+            "CB-53",
+            "nats-io/nats.java#1420",
+            "drain.toml",
+            ("drain_timeout=0.3", "drain_timeout=30"),
+            "no_loss",
+            "violated",
         ),
     )
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from harness import Run, available
 from harness.history.reader import History
+from harness.history.rows import Step
 
-from .case import CASES, accepted, done, markers, refused, told
+from .case import CASES, accepted, done, markers, outputs, refused, seen, stream_of, told
 
 MOST_BUFFERED_BYTES = 2 * 1024 * 1024
 """What nats-py keeps while it is disconnected, by default."""
@@ -139,3 +141,76 @@ async def test_jobs_with_ids_of_their_own_are_done(tmp_path: Path) -> None:
     came = await CASES["CB-42"].as_control(two_seconds, tmp_path)
     assert not any(operation.duplicate for operation in accepted(came))
     came.must("holds", "effects", "no_phantoms", "available.failed")
+
+
+# ---- CB-35: a broker that is killed ---------------------------------------------------------------------------------
+
+
+async def killed(run: Run) -> None:
+    """The broker dies while 400 messages a second are acknowledged."""
+    async with run.load():
+        await run.steady(1.5)
+        async with run.faults.kill(run.broker):
+            await run.steady(0.5)
+        await run.recovered(3)
+
+
+async def test_what_was_acknowledged_outlives_the_broker(tmp_path: Path) -> None:
+    """A killed process takes nothing from the kernel. A power loss would, and no test here shows that it does not."""
+    came = await CASES["CB-35"].as_reported(killed, tmp_path)
+    came.must_have_bitten("kill")
+    came.must("holds", "effects", "no_phantoms")
+    assert len(accepted(came)) >= 500
+
+
+async def test_a_stream_in_memory_dies_with_the_broker(tmp_path: Path) -> None:
+    came = await CASES["CB-35"].as_control(killed, tmp_path)
+    came.must_have_bitten("kill")
+    came.must_name("no_loss", set(markers(came, accepted(came))))
+
+
+# ---- CB-41: a slow consumer -----------------------------------------------------------------------------------------
+
+
+async def more_than_it_can(run: Run) -> None:
+    """For a second and a half jobs come three times as fast as they are done."""
+    async with run.load():
+        await run.steady(1.5)
+
+
+async def test_a_client_throws_away_what_its_handler_is_too_slow_for(tmp_path: Path) -> None:
+    came = await CASES["CB-41"].as_reported(more_than_it_can, tmp_path)
+    gone = set(markers(came, accepted(came))) - set(done(came))
+    came.must_name("no_loss", gone)
+    dropped = [text for text in outputs(came, "hand-0") if "slow consumer, messages dropped" in text]
+    assert len(dropped) == len(gone) >= 50
+    assert not refused(came)
+
+
+async def test_a_client_that_keeps_enough_loses_nothing(tmp_path: Path) -> None:
+    came = await CASES["CB-41"].as_control(more_than_it_can, tmp_path)
+    assert set(done(came).values()) == {1}
+    assert not any("slow consumer" in text for text in outputs(came, "hand-0"))
+
+
+# ---- CB-49: delivered for the last time -----------------------------------------------------------------------------
+
+
+async def test_a_job_that_was_delivered_often_enough_stays_and_nothing_shows_it(tmp_path: Path) -> None:
+    came = await CASES["CB-49"].as_reported(two_seconds, tmp_path)
+    poisons = Counter(told(came, "poison"))
+    assert len(poisons) >= 7
+    assert set(poisons.values()) == {3}
+    came.must_name("no_loss", set(poisons))
+    came.must("holds", "available.failed", "no_phantoms")
+    kept = stream_of(came, "JOBS")
+    assert kept["messages"] == len(poisons)
+    assert (kept["consumers"]["hands"]["pending"], kept["consumers"]["hands"]["ack_pending"]) == (0, 0)
+
+
+async def test_a_job_that_was_delivered_often_enough_becomes_a_dead_letter(tmp_path: Path) -> None:
+    came = await CASES["CB-49"].as_control(two_seconds, tmp_path)
+    poisons = Counter(told(came, "poison"))
+    assert set(poisons.values()) == {3}
+    assert seen(came, Step.DEAD_LETTER) == dict.fromkeys(poisons, 1)
+    assert stream_of(came, "JOBS")["messages"] == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import Run
 
-from .case import CASES, accepted, done, told
+from .case import CASES, accepted, done, markers, told
 
 # ---- CB-43: acknowledgements are lost -------------------------------------------------------------------------------
 
@@ -36,6 +36,31 @@ async def test_a_retry_with_an_id_is_known(tmp_path: Path) -> None:
     assert len(set(told(came, "again"))) >= 30
     assert set(done(came).values()) == {1}
     came.must("holds", "no_loss", "no_phantoms")
+
+
+# ---- CB-45: a repeat does not lengthen the window -------------------------------------------------------------------
+
+
+async def two_seconds(run: Run) -> None:
+    """Two seconds of work, and no fault."""
+    async with run.load():
+        await run.steady(2)
+
+
+async def test_an_id_is_forgotten_though_it_is_sent_again_and_again(tmp_path: Path) -> None:
+    """Nine times in 2.4 s, and remembered for 0.9 s: three are taken for new."""
+    came = await CASES["CB-45"].as_reported(two_seconds, tmp_path)
+    times = done(came)
+    came.must_name("effects", set(times))
+    assert set(times.values()) <= {2, 3, 4}
+    assert set(times) == set(markers(came, accepted(came)))
+    came.must("holds", "no_loss", "no_phantoms", "available.failed")
+
+
+async def test_an_id_that_is_remembered_for_longer_than_it_is_sent_is_known(tmp_path: Path) -> None:
+    came = await CASES["CB-45"].as_control(two_seconds, tmp_path)
+    assert set(done(came).values()) == {1}
+    came.must("holds", "no_loss", "no_phantoms", "available.failed")
 
 
 # ---- CB-46: prefetched jobs whose time has run out ------------------------------------------------------------------

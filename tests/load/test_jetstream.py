@@ -202,6 +202,20 @@ async def test_a_stream_longer_than_any_limit_is_read_to_its_end(server: Broker,
     assert history.lines("read")[0]["complete"]
 
 
+async def test_a_stream_that_is_gone_holds_nothing(server: Broker, tmp_path: Path) -> None:
+    """What it acknowledged is not there, and JetStream says so: that is all that there is to read."""
+    async with (
+        stream(server, storage=MEMORY) as context,
+        load(tmp_path, {"events": jetstream(server.url)}, direct=server.url) as lab,
+    ):
+        await run(lab, 0.3)
+        await context.delete_stream("S")
+        await lab.load.final()
+        await context.add_stream(name="S", subjects=["S.>"])
+        read = lab.read().lines("read")[0]
+    assert (read["complete"], read["count"], read["why"]) == (True, 0, "")
+
+
 async def test_without_the_broker_the_read_is_incomplete(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -11,7 +11,7 @@ from harness.history.clock import now_ns
 from harness.history.rows import Step, find_markers
 from harness.load._operations import Operations
 from harness.runtime import _nats
-from harness.runtime._streams import Stored, StreamError, StreamReader
+from harness.runtime._streams import NoSuchStream, Stored, StreamError, StreamReader
 from harness.verdict import Doubt
 
 SOURCE = "stream"
@@ -52,12 +52,15 @@ class Reading:
     """One read of one stream.
 
     `counts`: a message is its operation's effect, but for the sequences `delivered`, which a consumer of ours has
-    recorded as such.
+    recorded as such. `existed`: the stream has acknowledged something, so that one that is not there now is gone, with
+    all that it held.
     """
 
-    def __init__(self, stream: str, operations: Operations, *, delivered: Collection[int], counts: bool) -> None:
+    def __init__(
+        self, stream: str, operations: Operations, *, delivered: Collection[int], counts: bool, existed: bool
+    ) -> None:
         self.stream, self.operations = stream, operations
-        self._delivered, self._counts = delivered, counts
+        self._delivered, self._counts, self._existed = delivered, counts, existed
         self._unclear = False
         self.count = 0
 
@@ -65,7 +68,12 @@ class Reading:
         """Reads on until a second brings nothing new. Raises StreamError."""
         read_to = -1
         for _ in range(_ROUNDS):
-            state = await reader.state()
+            try:
+                state = await reader.state()
+            except NoSuchStream:
+                if self._existed:
+                    return
+                raise
             if state.last == read_to:
                 return
             await reader.read(max(state.first, read_to + 1), state.last, self._seen)

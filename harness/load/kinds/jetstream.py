@@ -42,12 +42,15 @@ class JetStream(Publishing):
         self._config, self._stream = config, workload["stream"]
         # A system that lists its own effects is judged by those: the message is then none.
         self._counts = not workload.get("effects")
+        self._acknowledgement = f'{{"stream":"{self._stream}",'.encode()
+        self._existed = False  # the stream has acknowledged something
         consumes = workload.get("consume") and config.part == 0
         self._consumer = Consumer(self.connection, self._stream, operations, counts=self._counts) if consumes else None
         self._consuming: asyncio.Task[None] | None = None
 
     def answer(self, message: Msg) -> Answer:
         """JetStream's acknowledgement, or its error."""
+        self._existed = self._existed or message.data.startswith(self._acknowledgement)
         return outcomes.jetstream(message.data)
 
     async def start(self) -> None:
@@ -64,5 +67,7 @@ class JetStream(Publishing):
         same = [name for name, other in self._config.workloads.items() if other.get("stream") == self._stream]
         if self._config.part == 0 and same[0] == self.operations.workload:
             seen = self._consumer.seen if self._consumer else ()
-            reading = Reading(self._stream, self.operations, delivered=seen, counts=self._counts)
+            reading = Reading(
+                self._stream, self.operations, delivered=seen, counts=self._counts, existed=self._existed
+            )
             await read_stream(self._config.direct, self._config.connect, reading)

@@ -4,7 +4,7 @@
     python clerk.py hand         a worker: takes jobs as TAKES says, and enters each in the book once it is done
 
 An answer of 202 means that the client took the message or, where SENDS waits for it, that it was acknowledged; 503 that
-it did not. Lines on the output tell of single jobs: "buffered NOTE", "again NOTE", "done NOTE".
+it did not. Lines on the output tell of single jobs: "buffered", "again", "taken", "poison" or "done", and the note.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,7 @@ SENDS = os.environ.get("SENDS", "core")
 TAKES = os.environ.get("TAKES", "core")
 PAD = int(os.environ.get("PAD", "0"))
 """Bytes that a job is longer than its note."""
+STREAM = os.environ.get("STREAM", "JOBS")
 IDS = os.environ.get("IDS", "") == "on"
 """Whether a message carries its note as the id by which JetStream knows repeats."""
 ACKNOWLEDGED_WITHIN_S = 0.5
@@ -40,6 +42,13 @@ LIMIT = int(os.environ.get("LIMIT", "500000"))
 """How many messages the client keeps for a handler that is slow."""
 ACK_WAIT_S = float(os.environ.get("ACK_WAIT_S", "30"))
 BATCH = int(os.environ.get("BATCH", "1"))
+MAX_DELIVER = int(os.environ.get("MAX_DELIVER", "-1"))
+POISON_EVERY = int(os.environ.get("POISON_EVERY", "0"))
+"""Each so-manieth job cannot be done."""
+ADVISORIES = os.environ.get("ADVISORIES", "unheard")
+"""Whether somebody hears that a job was delivered for the last time: "unheard" or "heard"."""
+STOPS = os.environ.get("STOPS", "")
+"""What a hand does on SIGTERM: drain its client, or close it; without either it just ends."""
 
 
 def tell(*words: object) -> None:
@@ -109,12 +118,19 @@ def _headers(note: str) -> dict[str, Any] | None:
     return {"Nats-Msg-Id": note} if IDS else None
 
 
+async def send_put(client: Client, note: str) -> None:
+    """Puts it into the key-value bucket, under a key of its own."""
+    bucket = await client.jetstream().key_value("jobs")
+    await bucket.put(f"job.{note}", _payload(note))
+
+
 SENDERS: dict[str, Callable[[Client, str], Awaitable[None]]] = {
     "core": send_core,
     "requested": send_requested,
     "acknowledged": send_acknowledged,
     "retried": send_retried,
     "repeated": send_repeated,
+    "put": send_put,
 }
 
 
@@ -145,19 +161,23 @@ async def be_desk(client: Client, port: int) -> None:
 # ---- the hand: one function a way to take ---------------------------------------------------------------------------
 
 
-async def work(message: Msg, attempt: int = 1) -> None:
-    """Does one job."""
-    note, begun = json.loads(message.data)["note"], time.time()
+async def work(data: bytes, attempt: int = 1) -> bool:
+    """Does one job; whether it could be done."""
+    note, begun = str(json.loads(data)["note"]), time.time()
+    if POISON_EVERY and int(note.rpartition("-")[2]) % POISON_EVERY == 0:
+        tell("poison", note)
+        return False
     await asyncio.sleep(WORKS_S)
     book.enter(note, by=os.environ["NAME"], begun=begun, attempt=attempt)
     tell("done", note)
+    return True
 
 
 async def take_core(client: Client) -> None:
     """What is published while it is subscribed; an answer where one is awaited."""
 
     async def handle(message: Msg) -> None:
-        await work(message)
+        await work(message.data)
         if message.reply:
             await message.respond(b"done")
 
@@ -167,30 +187,71 @@ async def take_core(client: Client) -> None:
 
 async def take_pulled(client: Client) -> None:
     """Fetches BATCH jobs at once and does them one by one, each acknowledged when it is done."""
-    config = ConsumerConfig(ack_wait=ACK_WAIT_S)
-    pull = await client.jetstream().pull_subscribe("jobs", durable="hands", stream="JOBS", config=config)
+    config = ConsumerConfig(ack_wait=ACK_WAIT_S, max_deliver=MAX_DELIVER)
+    pull = await client.jetstream().pull_subscribe("", durable="hands", stream=STREAM, config=config)
 
     async def loop() -> None:
         while True:
-            messages: list[Msg] = []
-            with suppress(Error):
+            try:
                 messages = await pull.fetch(BATCH, timeout=1)
+            except Error:
+                await asyncio.sleep(0.1)
+                continue
             for message in messages:
-                await work(message, message.metadata.num_delivered or 1)
-                await message.ack()
+                tell("taken", json.loads(message.data)["note"])
+            for message in messages:
+                if await work(message.data, message.metadata.num_delivered or 1):
+                    await message.ack()
+
+    LOOPS.append(asyncio.create_task(loop()))
+    if ADVISORIES == "heard":
+        await hear_advisories(client)
+
+
+async def hear_advisories(client: Client) -> None:
+    """What was delivered for the last time becomes a dead letter, and leaves the stream."""
+    stream = client.jetstream()
+
+    async def handle(advisory: Msg) -> None:
+        seq = int(json.loads(advisory.data)["stream_seq"])
+        await client.publish("dead", (await stream.get_msg(STREAM, seq)).data or b"")
+        await stream.delete_msg(STREAM, seq)
+
+    await client.subscribe(f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{STREAM}.hands", cb=handle)
+
+
+async def take_watched(client: Client) -> None:
+    """What is put into the key-value bucket, as a watcher tells it."""
+    watcher = await (await client.jetstream().key_value("jobs")).watchall()
+
+    async def loop() -> None:
+        async for entry in watcher:
+            if entry is not None and entry.value:
+                await work(entry.value)
 
     LOOPS.append(asyncio.create_task(loop()))
 
 
 LOOPS: list[asyncio.Task[None]] = []
-TAKERS: dict[str, Callable[[Client], Awaitable[None]]] = {"core": take_core, "pulled": take_pulled}
+TAKERS: dict[str, Callable[[Client], Awaitable[None]]] = {
+    "core": take_core,
+    "pulled": take_pulled,
+    "watched": take_watched,
+}
 
 
 async def be_hand(client: Client) -> None:
-    """The worker, for ever."""
+    """The worker, until it is told to stop."""
+    stopped = asyncio.Event()
+    if STOPS:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     await TAKERS[TAKES](client)
     tell("ready")
-    await asyncio.Event().wait()
+    await stopped.wait()
+    if STOPS == "drain":
+        await client.drain()
+    else:
+        await client.close()
 
 
 async def main() -> None:

@@ -1,0 +1,75 @@
+"""Clients that lose their broker: who gives up, and who is back and hears nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import Run, reconnects
+
+from .case import CASES, accepted, done, markers, refused
+
+pytestmark = pytest.mark.alone
+
+
+# ---- CB-04: a client that gives up ----------------------------------------------------------------------------------
+
+
+async def away(run: Run) -> None:
+    """The broker is away for longer than four attempts take."""
+    async with run.load():
+        await run.steady(1)
+        async with run.faults.kill(run.broker):
+            await run.steady(2.5)
+        await run.recovered(3)
+    run.expect(reconnects())
+
+
+async def test_a_client_that_has_used_up_its_attempts_is_never_back(tmp_path: Path) -> None:
+    came = await CASES["CB-04"].as_reported(away, tmp_path)
+    came.must_have_bitten("kill")
+    came.must("violated", "reconnects.works")
+    assert came.finding("reconnects.reconnects")["reason"].startswith("desk-0 never, in ")
+    came.must("holds", "no_loss", "effects")  # what is refused is not lost
+    assert len(refused(came)) >= 100
+
+
+async def test_a_client_that_goes_on_trying_is_back_at_once(tmp_path: Path) -> None:
+    came = await CASES["CB-04"].as_control(away, tmp_path)
+    came.must_have_bitten("kill")
+    came.must("holds", "reconnects.works", "no_loss", "effects")
+    assert came.finding("reconnects.reconnects")["counted"] == 1
+
+
+# ---- CB-19: a watcher after a restart -------------------------------------------------------------------------------
+
+
+async def restarted(run: Run) -> None:
+    """The broker dies, and is back after a second."""
+    async with run.load():
+        await run.steady(1)
+        async with run.faults.kill(run.broker):
+            await run.steady(1)
+        await run.recovered(4)
+    run.expect(reconnects())
+
+
+async def test_a_watcher_is_connected_and_hears_nothing(tmp_path: Path) -> None:
+    """Its client is back. What it rode on was the broker's memory: each put after the restart is lost to it."""
+    came = await CASES["CB-19"].as_reported(restarted, tmp_path)
+    came.must_have_bitten("kill")
+    came.must("holds", "reconnects.reconnects", "available.failed")
+    came.must("violated", "reconnects.works")
+    assert "hand-0 never, in " in came.finding("reconnects.works")["reason"]
+    sent = markers(came, accepted(came))
+    gone = [op for op in sent if op not in done(came)]
+    came.must_name("no_loss", set(gone))
+    assert gone == sent[-len(gone) :]  # none since
+    assert len(gone) >= 20
+
+
+async def test_a_durable_consumer_goes_on(tmp_path: Path) -> None:
+    came = await CASES["CB-19"].as_control(restarted, tmp_path)
+    came.must_have_bitten("kill")
+    came.must("holds", "reconnects.reconnects", "reconnects.works", "effects")
