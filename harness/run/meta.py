@@ -125,12 +125,18 @@ def _workload(workload: Any) -> dict[str, Any]:
         "read": _read(workload),
         "effects": workload.kind == "jetstream" or workload.effects is not None,
         "arrives": _arrives(workload),
-        "followed": _polled(workload) or bool(getattr(workload, "consume", False)),
+        "followed": _polled(workload) or bool(getattr(workload, "consume", False)) or _timed(workload),
     }
 
 
 def _polled(workload: Any) -> bool:
     return getattr(workload, "poll", None) is not None
+
+
+def _timed(workload: Any) -> bool:
+    """Whether the effects that end a workload's operations tell when: by themselves, or by their stream."""
+    effects = workload.effects
+    return bool(workload.ends_by_effect and effects and (effects.begun or effects.stream))
 
 
 def _read(workload: Any) -> str:

@@ -223,6 +223,14 @@ CASES = {
             calm=True,
         ),
         Case(
+            "CB-48",
+            "nats-io/nats-server#4716",
+            "held.toml",
+            ("drains_s = 1", "drains_s = 6"),
+            "converges.drained",
+            "violated",
+        ),
+        Case(
             "CB-49",
             "nats-io/nats-server#5564",
             "max-deliver.toml",

@@ -4,9 +4,60 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import Run
+import pytest
+
+from harness import Run, converges
+from harness.history.reader import History
+from harness.history.rows import Step
+from tests.controls.control import Came
 
 from .case import CASES, accepted, done, markers, outputs, refused
+
+ACK_WAIT_S = 4
+"""Of the hands' consumer, in held.toml."""
+
+# ---- CB-48: what a worker held when it closed its client ------------------------------------------------------------
+
+
+async def holding(run: Run) -> None:
+    """A hand is asked to stop, and closes its client, while it has fetched jobs that it has not done."""
+    async with run.load():
+        await run.steady(1.5)
+        async with run.faults.burst(times=5, seconds=0.6):
+            await run.steady(0.5)
+            async with run.faults.terminate(run.workers[0]):
+                await run.steady(0.2)
+        await run.recovered(8)
+    run.expect(converges())
+
+
+@pytest.mark.alone
+async def test_what_a_closed_client_held_waits_for_the_time_to_acknowledge(tmp_path: Path) -> None:
+    """That its client is gone is no reason for the broker to give its jobs to another: their time is."""
+    came = await CASES["CB-48"].as_reported(holding, tmp_path)
+    came.must_have_bitten("burst", "terminate")
+    again = given_again(came)
+    assert 1 <= len(again) <= 5
+    came.must_name("converges.drained", set(again))
+    assert all(ACK_WAIT_S - 0.05 <= waited_s <= ACK_WAIT_S + 1 for waited_s in again.values()), again
+    came.must("holds", "no_loss", "effects")
+
+
+@pytest.mark.alone
+async def test_who_promises_no_more_than_the_time_to_acknowledge_keeps_it(tmp_path: Path) -> None:
+    came = await CASES["CB-48"].as_control(holding, tmp_path)
+    came.must_have_bitten("burst", "terminate")
+    assert 1 <= len(given_again(came)) <= 5
+
+
+def given_again(came: Came) -> dict[str, float]:
+    """The jobs that were given out a second time, and how long after the first."""
+    history = History.open(came.folder / "history")
+    taken = {line["text"]: line["t_ns"] for line in reversed(list(history.lines("output")))}  # the first time of each
+    second = [seen for seen in history.sightings(Step.EFFECT) if seen.attempt == 2 and seen.op is not None]
+    marked = [(history.marker(seen.op), seen.t_ns) for seen in second if seen.op is not None]
+    return {op: (t_ns - taken[f"taken {op}"]) / 1e9 for op, t_ns in marked}
+
 
 # ---- CB-53: a drain that does not wait ------------------------------------------------------------------------------
 

@@ -67,7 +67,5 @@ class JetStream(Publishing):
         same = [name for name, other in self._config.workloads.items() if other.get("stream") == self._stream]
         if self._config.part == 0 and same[0] == self.operations.workload:
             seen = self._consumer.seen if self._consumer else ()
-            reading = Reading(
-                self._stream, self.operations, delivered=seen, counts=self._counts, existed=self._existed
-            )
+            reading = Reading(self._stream, self.operations, delivered=seen, counts=self._counts, existed=self._existed)
             await read_stream(self._config.direct, self._config.connect, reading)
