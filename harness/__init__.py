@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.guarantees.available import Available as available
+    from harness.guarantees.bounded import Bounded as bounded
     from harness.guarantees.converges import Converges as converges
     from harness.guarantees.degrades import Degrades as degrades
     from harness.guarantees.drains import Drains as drains
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Run": "harness.run:Run",
     "available": "harness.guarantees.available:Available",
+    "bounded": "harness.guarantees.bounded:Bounded",
     "calm": "harness.marks:calm",
     "converges": "harness.guarantees.converges:Converges",
     "degrades": "harness.guarantees.degrades:Degrades",
@@ -44,6 +46,7 @@ _WHERE = {
 __all__ = [
     "Run",
     "available",
+    "bounded",
     "calm",
     "converges",
     "degrades",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.guarantees import (
     available,
+    bounded,
     converges,
     core_loss,
     degrades,
@@ -36,6 +37,7 @@ ALWAYS: tuple[Guarantee, ...] = (
 )
 MODULES = (
     available,
+    bounded,
     converges,
     core_loss,
     degrades,

@@ -93,9 +93,12 @@ class Connections:
                 stop()
 
     async def final(self) -> None:
-        """Asks each broker once more; the read is complete if all answered."""
+        """Asks each broker once more, and again where a client is too new to be placed; complete if all answered."""
         from_ns = monotonic_ns()
         answered = [await connz.poll() for connz in self._connz.values()]
+        if any(connz.unplaced for connz in self._connz.values()):
+            await asyncio.sleep(FOUND_WITHIN_NS / 1e9 + KERNEL_EVERY_S)
+            answered = [await connz.poll() for connz in self._connz.values()]
         count = sum(watch.count for watch in self._watches)
         self._recorder.line("read", source=self.source, complete=all(answered), count=count, from_ns=from_ns)
 
@@ -303,6 +306,8 @@ class _ConnzWatch:
         self._recorder, self._node, self._monitor, self._connections = recorder, node, monitor, connections
         self._connz, self._life = Connz(), _Life()
         self._doubtful: dict[tuple[str, int], int] = {}
+        self.unplaced = False
+        """Whether a client is of no link yet, as last read."""
 
     async def watch(self) -> None:
         while True:
@@ -325,6 +330,7 @@ class _ConnzWatch:
         self._life = _Life(server, asked_ns)
         for entry in entries:
             self._tell(entry, asked_ns)
+        self.unplaced = any(one.used and not one.ours and not self._connz.heard_of(one) for one in entries)
         return True
 
     async def _pages(self) -> AsyncIterator[Json]:

@@ -129,6 +129,14 @@ CASES = {
             "violated",
         ),
         Case(
+            "CB-17",
+            "Kazmirchuk/nats-tcl#33",
+            "crowd.toml",
+            ('JITTER_S = "0"', 'JITTER_S = "3"'),
+            "bounded.returns",
+            "violated",
+        ),
+        Case(
             "CB-18",
             "nats-io/nats.java#140",
             "buffered.toml",

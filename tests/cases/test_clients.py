@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Run, reconnects
+from harness import Run, bounded, reconnects
+from tests.controls.control import Came
 
 from .case import CASES, accepted, done, markers, refused
 
@@ -40,6 +41,40 @@ async def test_a_client_that_goes_on_trying_is_back_at_once(tmp_path: Path) -> N
     came.must_have_bitten("kill")
     came.must("holds", "reconnects.works", "no_loss", "effects")
     assert came.finding("reconnects.reconnects")["counted"] == 1
+
+
+# ---- CB-17: all at once ---------------------------------------------------------------------------------------------
+
+
+async def crowd(run: Run) -> None:
+    """The broker dies under a hundred clients, and each comes back when it likes."""
+    async with run.load():
+        await run.steady(1)
+        async with run.faults.kill(run.broker):
+            await run.steady(2.5)
+        await run.recovered(8)
+    run.expect(bounded(returns=50))
+
+
+async def test_clients_without_jitter_are_back_in_the_same_moment(tmp_path: Path) -> None:
+    came = await CASES["CB-17"].as_reported(crowd, tmp_path)
+    came.must_have_bitten("kill")
+    at_once(came, "bounded.returns", least=60)
+
+
+async def test_clients_with_jitter_come_back_one_by_one(tmp_path: Path) -> None:
+    came = await CASES["CB-17"].as_control(crowd, tmp_path)
+    came.must_have_bitten("kill")
+    came.must("holds", "bounded.returns")
+    assert came.finding("bounded.returns")["counted"] >= 100
+
+
+def at_once(came: Came, clause: str, *, least: int) -> None:
+    """The clause is violated by so many clients, of a hundred and the load's own."""
+    came.must("violated", clause)
+    finding = came.finding(clause)
+    assert finding["counted"] >= 100
+    assert finding["measured"] >= least > finding["bound"]
 
 
 # ---- CB-19: a watcher after a restart -------------------------------------------------------------------------------

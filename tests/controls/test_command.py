@@ -58,12 +58,13 @@ def test_no_clause_is_without_a_positive_and_a_negative_control() -> None:
     """Read off the tests themselves: a guarantee that is added without its controls is found here."""
     positive: set[str] = set()
     negative: set[str] = set()
-    for path in Path(__file__).parent.glob("test_*.py"):
+    tests = Path(__file__).parents[1]
+    for path in [*tests.glob("controls/test_*.py"), *tests.glob("cases/test_*.py")]:
         tree = ast.parse(path.read_text())
         named = _names(tree)
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             what = ast.unparse(call.func)
-            if what in ("came.must_name", "came.must_blame", "found.must_name", "of_links", "of_nodes"):
+            if what in ("came.must_name", "came.must_blame", "found.must_name", "of_links", "of_nodes", "at_once"):
                 positive |= _clauses(call.args, named)
             elif what in ("came.must", "found.must") and ast.literal_eval(call.args[0]) == "holds":
                 negative |= _clauses(call.args[1:], named)

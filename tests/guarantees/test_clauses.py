@@ -15,7 +15,7 @@ from harness.verdict import Doubt, Finding, Verdict
 from . import degrading, observing
 from .synthetic import ENTRY_LINK, HEALED, HIT, OWN_STORIES, WORKER_LINK, Story, ask_all, broken, kept, story, t
 
-ABOUT_WORK = clause_names() - {"reconnects.notices", "reconnects.reconnects"}
+ABOUT_WORK = clause_names() - {"reconnects.notices", "reconnects.reconnects", "bounded.returns"}
 CLAUSES = [clause for guarantee in REGISTRY.values() for clause in guarantee.clauses]
 TIMING = frozenset(clause.name for clause in CLAUSES if clause.timing)
 COUNTED = clause_names() - TIMING

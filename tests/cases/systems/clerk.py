@@ -47,6 +47,11 @@ POISON_EVERY = int(os.environ.get("POISON_EVERY", "0"))
 """Each so-manieth job cannot be done."""
 ADVISORIES = os.environ.get("ADVISORIES", "unheard")
 """Whether somebody hears that a job was delivered for the last time: "unheard" or "heard"."""
+CROWD = int(os.environ.get("CROWD", "1"))
+"""How many clients a hand is that takes nothing."""
+JITTER_S = float(os.environ.get("JITTER_S", "0"))
+RETURNS_AFTER_S = 2
+"""nats-py's own wait between two attempts."""
 STOPS = os.environ.get("STOPS", "")
 """What a hand does on SIGTERM: drain its client, or close it; without either it just ends."""
 
@@ -232,11 +237,20 @@ async def take_watched(client: Client) -> None:
     LOOPS.append(asyncio.create_task(loop()))
 
 
+async def take_nothing(client: Client) -> None:
+    """Is there CROWD times, each client with options of its own; they wait JITTER_S more at most before they return."""
+    for number in range(1, CROWD):
+        OPTIONS["reconnect_time_wait"] = RETURNS_AFTER_S + JITTER_S * number / CROWD
+        CLIENTS.append(await connected())
+
+
+CLIENTS: list[Client] = []
 LOOPS: list[asyncio.Task[None]] = []
 TAKERS: dict[str, Callable[[Client], Awaitable[None]]] = {
     "core": take_core,
     "pulled": take_pulled,
     "watched": take_watched,
+    "nothing": take_nothing,
 }
 
 
