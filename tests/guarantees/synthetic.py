@@ -298,7 +298,7 @@ OWN_STORIES = frozenset({"degrades", "observable"})
 
 def ask_all(told: Story, *, but: Collection[str] = (), **bounds: float | None) -> None:
     """Every guarantee is expected, so that each clause is asked; with bounds where it is only measured without."""
-    given = {"available": {**BOUNDED, **bounds}, "bounded": {"returns": AT_ONCE}}
+    given: dict[str, Mapping[str, float | None]] = {"available": {**BOUNDED, **bounds}, "bounded": {"returns": AT_ONCE}}
     for name in sorted(REGISTRY.keys() - set(but)):
         told.expect(name, **given.get(name, {}))
 
