@@ -20,8 +20,6 @@ CLAUSES = [clause for guarantee in REGISTRY.values() for clause in guarantee.cla
 TIMING = frozenset(clause.name for clause in CLAUSES if clause.timing)
 COUNTED = clause_names() - TIMING
 ONLY_MEASURED = {"core_loss"}  # never with a bound, and of a kind of work that these systems do not have
-SOURCES = ["terminal", "effects", "enumerates", "arrivals", "clients", "live", "health", "answers"]
-SOURCES += ["log lines", "metrics", "handler failures"]
 OWN = frozenset(clause.name for name in OWN_STORIES for clause in REGISTRY[name].clauses)
 BASES: list[tuple[Callable[..., None], dict[str, Any], Verdict, frozenset[str]]] = [
     (kept, {}, Verdict.HOLDS, clause_names() - ONLY_MEASURED - OWN),
