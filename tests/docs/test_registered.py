@@ -23,11 +23,11 @@ from harness.faults.latency import JITTER_SEEN
 from harness.faults.packet_loss import LEAST_DROPPED
 from harness.guarantees import REGISTRY, clause_names
 from harness.guarantees._base import AROUND_NS, LATE_SHARE, LEAST_OFFERED, LEAST_OPERATIONS, NS
+from harness.guarantees._draining import FROM_THEN_S, TAKES_UNTIL_S
 from harness.guarantees._lives import COMES_NS, ENDS_NS
 from harness.guarantees._logs import BEFORE_NS, WITHIN_NS
-from harness.guarantees._refusals import LATEST_S, SOONEST_S
-from harness.guarantees._draining import FROM_THEN_S, TAKES_UNTIL_S
 from harness.guarantees._redelivering import LEAST_POISONS
+from harness.guarantees._refusals import LATEST_S, SOONEST_S
 from harness.guarantees._returns import LIVED_NS, UNTOLD
 from harness.guarantees._scrapes import COUNTED_NS
 from harness.guarantees.degrades import RED_LATER_S, Degrades
