@@ -1,4 +1,4 @@
-"""The tables of a system file, one class each. Field names are the file's own.
+"""The tables of a system file but for its services', one class each. Field names are the file's own.
 
 One exception: a request's `json` is the field `body` here, since pydantic's models have a `json` of their own.
 """
@@ -17,16 +17,11 @@ from harness.system._values import (
     HeaderName,
     HttpUrl,
     JsonPath,
-    Metric,
     Name,
     NatsUrl,
     OneSubject,
-    PathOrUrl,
-    Port,
     Rate,
-    RegularExpression,
     Seconds,
-    ServiceRole,
     Share,
     Statuses,
     StreamName,
@@ -38,8 +33,6 @@ from harness.system._values import (
     Variable,
     Version,
     Word,
-    as_http,
-    as_path,
     as_tuple,
 )
 
@@ -107,73 +100,6 @@ class Stream(Table):
         """The limits that the file names, by the broker's names for them; times in seconds."""
         named = ("max_msgs", "max_msgs_per_subject", "max_bytes", "max_msg_size", "max_age", "duplicate_window")
         return {name: value for name in named if (value := getattr(self, name)) is not None}
-
-
-# ---- services -----------------------------------------------------------------------------------------------------
-
-
-class Ready(Table):
-    """How a service shows that it is ready; exactly one. `ready = "/path"` is short for `{ http = "/path" }`.
-
-    `http` is a path at the service's own first port, or a URL with placeholders, which then give direct addresses.
-    """
-
-    http: PathOrUrl | None = None
-    tcp: str | None = None
-    log: RegularExpression | None = None
-    command: Texts | None = None
-
-
-class Metrics(Table):
-    """Where a service tells its metrics, as Prometheus text, and which of them count what happened to it.
-
-    `lost` counts lost connections to the broker, `returned` those that came back, `failures` messages that a handler
-    failed on. `metrics = "/path"` is short for a table that names none.
-    """
-
-    path: PathOrUrl
-    lost: Metric | None = None
-    returned: Metric | None = None
-    failures: Metric | None = None
-
-
-class Output(Table):
-    """How to read a service's log lines: the keys of time and level in each.
-
-    `lost`, `returned` and `failures` are what a line says of such an event, in any case; None: its level is enough.
-    """
-
-    format: Literal["json", "logfmt"]
-    time: str
-    level: str
-    lost: RegularExpression | None = "disconnected"
-    returned: RegularExpression | None = "connected"
-    failures: RegularExpression | None = None
-
-
-class Stop(Table):
-    """How a service is asked to stop: the signal, without SIG, and the seconds that it may take."""
-
-    signal: Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"] = "TERM"
-    grace: Duration = 10.0
-
-
-class Service(Table):
-    """`[services.NAME]`. `ready` None: ready as soon as its process runs. `health` is read like it."""
-
-    role: ServiceRole
-    command: Texts = ()
-    image: str | None = None
-    replicas: Count = 1
-    ports: dict[Word, Port] = {}
-    fixed: bool = False
-    env: dict[Variable, str] = {}
-    files: dict[str, str] = {}
-    ready: Annotated[Ready | None, BeforeValidator(as_http)] = None
-    health: PathOrUrl | None = None
-    metrics: Annotated[Metrics | None, BeforeValidator(as_path)] = None
-    output: Output | None = None
-    stop: Stop = Stop()
 
 
 # ---- work ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr
 
 from harness.errors import UnknownName
 from harness.system._lines import Lines
+from harness.system._service_tables import Metrics, Output, Ready, Service, Stop
 from harness.system._tables import (
     KINDS,
     Broker,
@@ -30,18 +31,13 @@ from harness.system._tables import (
     JetStream,
     LoadTable,
     Locust,
-    Metrics,
     NatsRequest,
-    Output,
     Poll,
     Prepare,
     Promises,
     Publish,
-    Ready,
     Request,
-    Service,
     State,
-    Stop,
     Stream,
     Submit,
     SystemTable,

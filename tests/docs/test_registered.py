@@ -45,6 +45,7 @@ from harness.run import IN_HAND_WITHIN_S, Run
 from harness.run.waiting import LONGER_S
 from harness.runtime.contract import READY_WITHIN_S
 from harness.runtime.proxy import DEADLINE_S
+from harness.system import _service_tables as services
 from harness.system import _tables as tables
 from harness.system.loader import load_system, ready_systems
 from harness.system.model import SystemFile
@@ -110,9 +111,9 @@ TABLES: Mapping[str, tuple[type[BaseModel], ...]] = {
     "`[system]`": (tables.SystemTable,),
     "`[broker]`": (tables.Broker, tables.Connect),
     "`[streams.NAME]`": (tables.Stream,),
-    "`[services.NAME]`": (tables.Service, tables.Stop),
-    "Its metrics": (tables.Metrics,),
-    "Its log lines": (tables.Output,),
+    "`[services.NAME]`": (services.Service, services.Stop),
+    "Its metrics": (services.Metrics,),
+    "Its log lines": (services.Output,),
     "`[[prepare]]`": (tables.Prepare, tables.Request),
     "`[workloads.NAME]`": (tables._Workload, tables.Effects, tables.Dead, tables.Tap),
     'kind = "http-async"': (tables.Submit, tables.Poll),
