@@ -29,10 +29,12 @@ class Service:
         self.registry = CollectorRegistry()
         self.lost = Counter("lost", "Lost", ["to"], registry=self.registry)
         self.answer: Callable[[], web.Response] | None = None
-        self.scrapes = 0
+        self.scrapes, self.holds = 0, False
 
     async def tell(self, _: web.Request) -> web.Response:
         self.scrapes += 1
+        if self.holds:
+            await asyncio.Event().wait()
         if self.answer is not None:
             return self.answer()
         return web.Response(body=generate_latest(self.registry), content_type="text/plain")
@@ -42,7 +44,7 @@ class Service:
 async def served() -> AsyncIterator[tuple[Service, str, web.AppRunner]]:
     service, app = Service(), web.Application()
     app.router.add_get("/metrics", service.tell)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield service, f"http://127.0.0.1:{runner.addresses[0][1]}/metrics", runner
@@ -112,15 +114,10 @@ async def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 async def test_an_answer_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "ANSWERS_WITHIN_S", 0.1)
 
-    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/metrics"
-        async with scraping(tmp_path, url, monkeypatch) as lines:
-            await until(lines, within_s=5)
-        assert {line["error"] for line in lines()} == {"no answer in time"}
+    async with served() as (service, url, _), scraping(tmp_path, url, monkeypatch) as lines:
+        service.holds = True
+        await until(lambda: lines()[-1:] and lines()[-1].get("error"), within_s=5)
+        assert lines()[-1]["error"] == "no answer in time"
 
 
 @pytest.mark.parametrize(
