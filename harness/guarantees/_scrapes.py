@@ -65,4 +65,4 @@ class Scrapes:
             failed = [one for one in self._kept[node] if one.error and lives.answers(node, one.from_ns, one.t_ns)]
             if failed:
                 at = (failed[0].from_ns - start_ns) / NS
-                yield f"{node} did not answer {len(failed)} scrapes, first at {at:+.3f} s: {failed[0].error}"
+                yield f"{node} failed {len(failed)} scrapes, first at {at:+.3f} s: {failed[0].error}"

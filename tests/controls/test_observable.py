@@ -66,7 +66,7 @@ async def test_who_does_not_count_it_is_not_counted(tmp_path: Path, sin: str) ->
     came = await told(tmp_path, sin)
     came.must_blame(COUNTED, "hand-0")
     came.must("holds", LOGGED)
-    assert ("did not answer" in came.finding(COUNTED)["reason"]) is (sin == "shut")
+    assert (" scrapes, first at" in came.finding(COUNTED)["reason"]) is (sin == "shut")
 
 
 @pytest.mark.parametrize(("sin", "untold"), [("swallow", POISONS + 1), ("lump", 1)])

@@ -198,7 +198,7 @@ def test_a_scrape_that_fails_though_it_should_not_violates() -> None:
 
     finding = entry_alone(tell)[COUNTED]
     assert (finding.verdict, finding.measured) == (VIOLATED, 1)
-    assert finding.reason == "web-0 did not answer 2 scrapes, first at +11.999 s: status 404"
+    assert finding.reason == "web-0 failed 2 scrapes, first at +11.999 s: status 404"
 
 
 def well_counted(told: Story) -> None:
