@@ -13,7 +13,6 @@ from .control import Came, came_of
 pytestmark = pytest.mark.alone
 SYSTEM = Path(__file__).with_name("teller.toml")
 LOGGED, COUNTED, HANDLER = ("observable.logged", "observable.counted", "observable.handler")
-CLAUSES = (LOGGED, COUNTED, HANDLER)
 POISONS = 3
 
 
@@ -39,8 +38,8 @@ async def told(folder: Path, sin: str) -> Came:
 async def test_the_pure_system_tells_of_all(tmp_path: Path) -> None:
     came = await told(tmp_path, "none")
     came.must("holds", LOGGED, COUNTED, HANDLER)
-    assert [came.finding(clause)["counted"] for clause in CLAUSES] == [2, 2, POISONS]
-    assert {came.finding(clause)["bound"] for clause in CLAUSES} == {0}
+    assert [came.finding(clause)["counted"] for clause in (LOGGED, COUNTED, HANDLER)] == [2, 2, POISONS]
+    assert {came.finding(clause)["bound"] for clause in (LOGGED, COUNTED, HANDLER)} == {0}
 
 
 @pytest.mark.parametrize(
