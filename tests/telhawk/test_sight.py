@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from telhawk import events
 from telhawk.measures.logging import Lines, Log
-from tests.telhawk.conftest import Broker, Link, Stack, settings, until
+from tests.telhawk.conftest import Broker, FakeStore, Link, Stack, settings, until
 
 POISONS = (b'{"job_id": "\\u001b[31m\\n\\u009b\\u2028<b>", "query": "q"}', b"[1, \x1b[31m\n\xff")
 
@@ -284,6 +284,17 @@ async def test_one_id_goes_with_a_request(stack: Stack, broker: Broker, observer
     await stack.answered(query_id)
     await until(lambda: _true(headers.keys() == {"jobs", "results"}))
     assert headers == {"jobs": "op-1", "results": "op-1"}
+
+
+@pytest.mark.parametrize("hardening", ["all", "correlation"])
+async def test_the_event_store_is_asked_under_the_id(stack: Stack, store: FakeStore, hardening: str) -> None:
+    stack.env["SEARCH_URL"] = await stack.search(TELHAWK_HARDENING=hardening, EVENTSTORE_URL=store.url)
+    await stack.web(TELHAWK_HARDENING=hardening)
+    await stack.answered(await _submit_as(stack, "op-5"))
+    body, headers = {"query": "marker:now"}, {"X-Request-Id": "op-6"}
+    assert (await stack.call("POST", "/api/search", json=body, headers=headers))[0] == 200
+    asked = [{name.lower(): value for name, value in headers.items()} for headers in store.asked]
+    assert [headers.get("x-request-id") for headers in asked] == ["op-5", "op-6"]
 
 
 async def test_the_id_of_a_job_outlives_web(stack: Stack, broker: Broker) -> None:
