@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Run, needs, reconnects, started_with
+from harness import Run, converges, degrades, needs, observable, reconnects, started_with
 
 
 @needs("broker", "entry")
@@ -14,7 +14,7 @@ async def test_broker_crash(run: Run) -> None:
             await run.steady(3)
         await run.recovered()
         await run.steady(2)
-    run.expect(reconnects())
+    run.expect(reconnects(), degrades(), observable(), converges())
 
 
 @needs("broker", "entry")
@@ -50,4 +50,4 @@ async def test_broker_absent(run: Run) -> None:
             await run.steady(5)
         await run.recovered()
         await run.steady(2)
-    run.expect(reconnects())
+    run.expect(reconnects(), degrades())

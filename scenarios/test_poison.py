@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Run, needs, redelivers
+from harness import Run, needs, observable, redelivers
 
 
 @needs("broker", "worker", "effects", "dead")
@@ -13,4 +13,4 @@ async def test_poison(run: Run) -> None:
         async with run.faults.poison():
             await run.steady(4)
         await run.recovered()
-    run.expect(redelivers())
+    run.expect(redelivers(), observable())
