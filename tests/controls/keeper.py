@@ -91,6 +91,7 @@ class Hand:
     async def run(self) -> int:
         """Works until it is asked to stop; its exit code."""
         stop = asked()
+        await self._book_is_there()
         work = await self._stream.pull_subscribe("work.new", "hands", config=ConsumerConfig(ack_wait=ACK_WAIT_S))
         taking = asyncio.create_task(self._take(work))
 
@@ -166,6 +167,15 @@ class Hand:
         if sin == 2:
             await self._letter(text, reason="no note", payload=text)
         await message.ack()
+
+    async def _book_is_there(self) -> None:
+        """All are started together; whoever is too late to be ready is told of by the harness."""
+        while True:
+            try:
+                async with self._session.get(f"{BOOK}/effects?after=0"):
+                    return
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
 
     async def _count(self, what: str, more: int) -> int:
         async with self._session.post(f"{BOOK}/count/{what}/{more}") as answer:
