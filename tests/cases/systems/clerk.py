@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -83,6 +83,14 @@ async def send_core(client: Client, note: str) -> None:
         tell("buffered", note)
 
 
+async def send_flushed(client: Client, note: str) -> None:
+    """As `core`, and where there is a connection waits until the broker has it."""
+    connected = client.is_connected
+    await send_core(client, note)
+    if connected:
+        await client.flush(timeout=1)
+
+
 async def send_requested(client: Client, note: str) -> None:
     """Waits until somebody did it."""
     await client.request("jobs", _payload(note), timeout=1.0)
@@ -131,6 +139,7 @@ async def send_put(client: Client, note: str) -> None:
 
 SENDERS: dict[str, Callable[[Client, str], Awaitable[None]]] = {
     "core": send_core,
+    "flushed": send_flushed,
     "requested": send_requested,
     "acknowledged": send_acknowledged,
     "retried": send_retried,
@@ -199,7 +208,7 @@ async def take_pulled(client: Client) -> None:
         while True:
             try:
                 messages = await pull.fetch(BATCH, timeout=1)
-            except Error:
+            except (Error, TimeoutError):
                 await asyncio.sleep(0.1)
                 continue
             for message in messages:
@@ -208,7 +217,7 @@ async def take_pulled(client: Client) -> None:
                 if await work(message.data, message.metadata.num_delivered or 1):
                     await message.ack()
 
-    LOOPS.append(asyncio.create_task(loop()))
+    begin(loop())
     if ADVISORIES == "heard":
         await hear_advisories(client)
 
@@ -234,7 +243,7 @@ async def take_watched(client: Client) -> None:
             if entry is not None and entry.value:
                 await work(entry.value)
 
-    LOOPS.append(asyncio.create_task(loop()))
+    begin(loop())
 
 
 async def take_nothing(client: Client) -> None:
@@ -242,6 +251,18 @@ async def take_nothing(client: Client) -> None:
     for number in range(1, CROWD):
         OPTIONS["reconnect_time_wait"] = RETURNS_AFTER_S + JITTER_S * number / CROWD
         CLIENTS.append(await connected())
+
+
+def begin(loop: Coroutine[Any, Any, None]) -> None:
+    """Goes on beside the rest; the process does not outlive it."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            tell("ended:", repr(task.exception()))
+            os._exit(1)
+
+    LOOPS.append(asyncio.create_task(loop))
+    LOOPS[-1].add_done_callback(ended)
 
 
 CLIENTS: list[Client] = []
