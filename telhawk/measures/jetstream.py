@@ -14,7 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StatusCode, 
 
 from telhawk import wire
 from telhawk.messaging import PUBLISH_WITHIN_S, Client, MessagingError
-from telhawk.messaging.nats import BROKER_ERRORS, reason
+from telhawk.messaging.nats import BROKER_ERRORS, deadline, reason
 
 HOUR_S = 3600
 MIB = 1024 * 1024
@@ -72,7 +72,7 @@ class StreamPublisher:
     ) -> None:
         """Return once the stream has acknowledged. Raises MessagingError."""
         try:
-            async with asyncio.timeout(within_s):
+            async with deadline(within_s):
                 js = self._client.connection().jetstream()
                 await js.publish(subject, data, timeout=within_s, headers=dict(headers) if headers else None)
         except nats.js.errors.NoStreamResponseError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -12,7 +11,7 @@ from nats.js.api import KeyValueConfig, StorageType
 from nats.js.kv import KeyValue
 
 from telhawk.messaging import Client, MessagingError, OnePublish
-from telhawk.messaging.nats import BROKER_ERRORS, reason
+from telhawk.messaging.nats import BROKER_ERRORS, deadline, reason
 from telhawk.wire import Job, Result
 from telhawk.wiring import HeadersFor
 
@@ -59,7 +58,7 @@ class Bucket:
 
     async def _call(self, call: Callable[[KeyValue], Awaitable[T]], within_s: float) -> T | None:
         try:
-            async with asyncio.timeout(within_s):
+            async with deadline(within_s):
                 js = self._client.connection().jetstream(timeout=within_s)
                 return await call(
                     KeyValue(BUCKET.bucket, f"KV_{BUCKET.bucket}", f"$KV.{BUCKET.bucket}.", js, direct=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,23 @@ CLOSE_WITHIN_S = 1.0
 
 # What a call of nats-py raises when the broker is away, slow or unwilling.
 BROKER_ERRORS = (nats.errors.Error, OSError, TimeoutError)
+
+
+@asynccontextmanager
+async def deadline(within_s: float) -> AsyncIterator[None]:
+    """For calls of nats-py. Raises TimeoutError.
+
+    They wait by wait_for, which in Python 3.11 forgets that it was cancelled if what it waits for comes in the same
+    moment; a task of which that is true would never end.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        async with asyncio.timeout(within_s):
+            yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 @dataclass(frozen=True)
@@ -122,7 +139,7 @@ class NatsClient:
         self, subject: str, data: bytes, reply: str, headers: Mapping[str, str] | None, within_s: float
     ) -> None:
         try:
-            async with asyncio.timeout(within_s):
+            async with deadline(within_s):
                 await self._nats.publish(subject, data, reply, headers=dict(headers) if headers else None)
         except BROKER_ERRORS as error:
             raise MessagingError(f"publish to {subject}: {reason(error)}") from error
@@ -130,7 +147,7 @@ class NatsClient:
     async def request(self, subject: str, data: bytes, *, within_s: float) -> Message:
         """Ask and wait for the one answer."""
         try:
-            async with asyncio.timeout(within_s):
+            async with deadline(within_s):
                 answer = await self._nats.request(subject, data, timeout=within_s)
         except nats.errors.NoRespondersError as error:
             raise NoResponders(subject) from error
@@ -172,7 +189,7 @@ class NatsClient:
         with suppress(*BROKER_ERRORS):
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await self._nats.close()
-        self.abort()
+        self._drop()
 
     def abort(self) -> None:
         """Drop the socket at once, with everything that waits to cross it; nothing is flushed and nothing waited for.
@@ -180,8 +197,11 @@ class NatsClient:
         nats-py offers only a close that first writes what is pending and waits for the socket, which on a silent link
         lasts until the kernel gives up.
         """
-        self._closing = True
         self._tell_who_asked()
+        self._drop()
+
+    def _drop(self) -> None:
+        self._closing = True
         self._nats._pending.clear()
         self._nats._pending_data_size = 0
         writer = getattr(self._nats._transport, "_io_writer", None)
@@ -237,7 +257,8 @@ class NatsClient:
     async def _on_closed(self) -> None:
         self._up.clear()
         self.lost.set()
-        self._tell_who_asked()
+        if not self._closing:
+            self._tell_who_asked()
 
 
 class _NatsSubscription:

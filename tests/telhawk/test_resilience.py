@@ -13,7 +13,7 @@ import pytest
 
 import telhawk
 from telhawk.messaging.health import check_client_health
-from telhawk.messaging.nats import NatsClient, NatsConfig
+from telhawk.messaging.nats import NatsClient, NatsConfig, deadline
 from tests.telhawk.conftest import Broker, Link, Stack, free_port, until
 
 
@@ -160,3 +160,18 @@ async def _start(service: str, **env: str) -> asyncio.subprocess.Process:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+
+
+async def test_a_cancellation_that_comes_along_with_the_answer_is_obeyed() -> None:
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def ask() -> None:
+        async with deadline(5):
+            await asyncio.wait_for(answer, 5)
+
+    asking = asyncio.create_task(ask())
+    await asyncio.sleep(0.01)
+    answer.set_result(None)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
