@@ -184,6 +184,7 @@ def test_what_the_system_file_lacks_is_not_judged_and_says_what_to_add() -> None
         "no_phantoms": lines["enumerates"],
         "effects": lines["effects"],
         "reconnects": lines["clients"],
+        "bounded": lines["clients"],
         "core_loss": lines["arrivals"],
         "redelivers.again": lines["hands"],
         "redelivers.bounded": lines["attempts"],

@@ -134,9 +134,9 @@ async def test_an_engine_that_dies_in_the_middle_leaves_the_journal_to_a_later_s
 
 
 async def test_where_no_subnet_is_free_it_is_told(opened: Opener, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(_subnets.VARIABLE, "10.222.33.0/28")  # one; the load and the broker need one each
+    monkeypatch.setenv(_subnets.VARIABLE, "10.222.33.0/28")  # one; the broker and each replica need one
     with pytest.raises(Missing, match=r"there is no free /28 subnet left in 10.222.33.0/28[\s\S]*NATS_HARNESS_SUBNETS"):
-        await opened(BROKER_ALONE.format(broker=""))
+        await opened(WITH_SERVICES)
     assert list((state / "journals").iterdir()) == []
 
 
