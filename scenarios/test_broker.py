@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Run, converges, degrades, needs, observable, reconnects, started_with
+from harness import Run, degrades, needs, observable, reconnects, started_with
 
 
 @needs("broker", "entry")
@@ -14,7 +14,7 @@ async def test_broker_crash(run: Run) -> None:
             await run.steady(3)
         await run.recovered()
         await run.steady(2)
-    run.expect(reconnects(), degrades(), observable(), converges())
+    run.expect(reconnects(), degrades(), observable())
 
 
 @needs("broker", "entry")
