@@ -7,8 +7,8 @@ import time
 
 from aiohttp import web
 
-from telhawk.messaging import Client, MessagingError, NoResponders
-from telhawk.messaging.health import HEALTH_SUBJECT
+from telhawk.messaging import Client, MessagingError
+from telhawk.messaging.health import round_trip
 from telhawk.wire import encode
 
 EVERY_S = 0.25
@@ -31,7 +31,7 @@ class BrokerHealth:
         while self._client is not None:
             started = time.monotonic()
             try:
-                await _round_trip(self._client)
+                await round_trip(self._client, within_s=ANSWERS_WITHIN_S)
                 self._error = ""
                 self._round_trip_ms = round((time.monotonic() - started) * 1000, 3)
             except MessagingError as error:
@@ -48,10 +48,3 @@ class BrokerHealth:
         else:
             status, told = 200, {"status": "ok", "broker": {"connected": True, "round_trip_ms": self._round_trip_ms}}
         return web.Response(status=status, body=encode(told), content_type="application/json")
-
-
-async def _round_trip(client: Client) -> None:
-    try:
-        await client.request(HEALTH_SUBJECT, b"ping", within_s=ANSWERS_WITHIN_S)
-    except NoResponders:
-        return

@@ -18,11 +18,10 @@ from telhawk.messaging import (
     Message,
     MessageHandler,
     MessagingError,
-    NoResponders,
     NotConnected,
     Subscription,
 )
-from telhawk.messaging.health import HEALTH_SUBJECT
+from telhawk.messaging.health import round_trip
 from telhawk.messaging.nats import NatsClient, NatsConfig
 
 EVERY_S = 1.0
@@ -70,7 +69,7 @@ class MonitoredClient:
             except TimeoutError:
                 pass
             try:
-                await _round_trip(client)
+                await round_trip(client, within_s=ANSWERS_WITHIN_S)
             except MessagingError as error:
                 if not client.lost.is_set():  # it said that itself
                     self._config.say(lost(self._config.name, error))
@@ -84,7 +83,7 @@ class MonitoredClient:
                 for subscription in self._subscriptions:
                     await subscription.bind(client)
                 # Connecting can seem to work on a link that is silent one way, and the subscriptions must have arrived.
-                await _round_trip(client)
+                await round_trip(client, within_s=ANSWERS_WITHIN_S)
                 return client
             except MessagingError:
                 if client is not None:
@@ -182,12 +181,3 @@ class _Lasting:
         self._owner.forget(self)
         if self._bound is not None:
             await self._bound.drain()
-
-
-async def _round_trip(client: NatsClient) -> None:
-    # A request that nobody answers, not a PING: in nats-py 2.16 a PONG that comes after flush has given up ends the
-    # reading task, and the client is deaf from then on.
-    try:
-        await client.request(HEALTH_SUBJECT, b"ping", within_s=ANSWERS_WITHIN_S)
-    except NoResponders:
-        return

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from telhawk.messaging import PUBLISH_WITHIN_S, Client, MessagingError, NoResponders
-from telhawk.messaging.health import HEALTH_SUBJECT
+from telhawk.messaging import PUBLISH_WITHIN_S, Client, MessagingError
+from telhawk.messaging.health import round_trip
 from telhawk.web.queries import Deliver, Overloaded
 
 IN_FLIGHT = 16
@@ -174,5 +174,4 @@ class FlushedPublisher:
     ) -> None:
         """Return once a round trip behind the message has come back. Raises MessagingError."""
         await self._client.publish(subject, data, headers=headers, within_s=within_s)
-        with suppress(NoResponders):
-            await self._client.request(HEALTH_SUBJECT, b"ping", within_s=within_s)
+        await round_trip(self._client, within_s=within_s)

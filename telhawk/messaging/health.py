@@ -1,13 +1,24 @@
-"""The health check of the document. No service uses it."""
+"""Round trips to the broker, and the health check of the document, which no service uses."""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
-from telhawk.messaging import Client, MessagingError
+from telhawk.messaging import Client, MessagingError, NoResponders, Publisher
 
 HEALTH_SUBJECT = "_HEALTH.ping"
+
+
+async def round_trip(client: Publisher, *, within_s: float) -> None:
+    """Return once the broker has answered. Raises MessagingError.
+
+    A request that nobody answers, not a PING: in nats-py 2.16 a PONG that comes after flush has given up ends the
+    reading task, and the client is deaf from then on.
+    """
+    with suppress(NoResponders):
+        await client.request(HEALTH_SUBJECT, b"ping", within_s=within_s)
 
 
 @dataclass
