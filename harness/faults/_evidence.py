@@ -14,6 +14,8 @@ SETTLE_NS = 30_000_000
 """Records sent so shortly after the effect may have crossed before it: left out."""
 ACKED_LATE_NS = 100_000_000
 """The same for bytes as the kernel counts them, which are acknowledged up to 40 ms late."""
+RESET = "ECONNRESET"
+"""How a connection of the probe's ends that was cut off."""
 LEAST_RECORDS = 10
 """Fewer probe records than this prove nothing."""
 LEAST_FRESH = 3
@@ -71,14 +73,16 @@ def bytes_moved(history: History, span: FaultSpan, link: LinkKey) -> dict[str, f
 def partitioned(history: History, span: FaultSpan, link: LinkKey, way: Way) -> dict[str, float]:
     """Evidence that nothing crossed `link` that way, and, of one way, that the other was whole.
 
-    On a link to a service the probe sees the way round alone: there the kernel's bytes tell the ways apart.
+    On a link to a service the probe sees the way round alone: there the kernel's bytes tell the ways apart. In a
+    partition nobody is told: where the probe's connections are cut off it is something else.
     """
     counts, moved = crossed(history, span, link), bytes_moved(history, span, link)
+    counts["reset"] = probes.ends(history, span.id, link, span.asked_ns, window(history, span)[1]).count(RESET)
     ways = ("to", "from") if way == "both" else (way,)
     alone = "round_sent" in counts
     # Nobody answers what never arrived: on a link to a service a cut of `to` leaves nothing to cross the other way.
     carrying = ("to",) if alone and "to" in ways else ways
-    bit = silenced(counts, ("round",) if alone else ways)
+    bit = silenced(counts, ("round",) if alone else ways) and not counts["reset"]
     bit &= all(moved[f"{one}_in_bytes"] > 0 for one in carrying) and not any(moved[f"{one}_out_bytes"] for one in ways)
     if way != "both":
         other: Way = "from" if way == "to" else "to"

@@ -8,11 +8,10 @@ from typing import ClassVar, Literal
 
 from harness.faults._base import now_ns
 from harness.faults._cut import LinkFault
-from harness.faults._evidence import connections_closed, fresh, window
+from harness.faults._evidence import RESET, connections_closed, fresh, window
 from harness.history import probes
 from harness.history.reader import FaultSpan, History
 
-RESET = "ECONNRESET"
 FAILED = ("Read Error", "Write Error")
 """Why a broker says that a reset connection ended; "Client Closed" is said of a clean end."""
 

@@ -52,14 +52,14 @@ class Routes:
                 if not await self._identity.valid(request.headers.get("Authorization", "")):
                     raise Refused(401, "unauthorized", "a valid bearer token is wanted")
             except Unreachable as error:
-                raise Refused(503, "authenticate-unavailable", str(error), again=True) from error
+                raise _without_identity(error) from error
         return await handler(request)
 
     async def _login(self, request: web.Request) -> web.Response:
         try:
             status, answer = await self._identity.login(await body_of(request))
         except Unreachable as error:
-            raise Refused(503, "authenticate-unavailable", str(error), again=True) from error
+            raise _without_identity(error) from error
         if status != 200:
             kind = "unauthorized" if status == 401 else "invalid-request"
             raise Refused(status, kind, "authenticate refuses it", body=wire.encode(answer))
@@ -118,3 +118,8 @@ class Routes:
         if self._queries is None:
             raise Refused(503, "broker-unavailable", "async query support is disabled", again=True)
         return self._queries
+
+
+def _without_identity(error: Unreachable) -> Refused:
+    kind = "overloaded" if isinstance(error.__cause__, TooManyCalls) else "authenticate-unavailable"
+    return Refused(503, kind, str(error), again=True)

@@ -44,7 +44,10 @@ class Broker:
         return f"nats://127.0.0.1:{self.port}"
 
     def signal(self, number: int) -> None:
+        """Send it, and where it stops the broker, wait until every thread stands."""
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def kill(self) -> None:
         self.process.kill()
