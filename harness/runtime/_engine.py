@@ -163,7 +163,7 @@ class Made(NamedTuple):
 
 
 ORDER = ("container", "network", "volume")
-"""A network goes once nobody is in it."""
+"""A network goes once its node is out of it, a volume once nobody has it."""
 
 
 def remove(journal: str, made: Sequence[Made]) -> tuple[list[str], list[str]]:
@@ -189,9 +189,17 @@ def _removed(engine: Engine, journal: str, made: Sequence[Made]) -> tuple[list[s
         except HarnessError as error:
             left.append(f"{kind} {name}: {error.what}")
 
-    with ThreadPoolExecutor(THREADS) as threads:
+    def all_of(name: str) -> None:
         for kind in ORDER:
-            list(threads.map(lambda entry: one(*entry), [entry for entry in made if entry.kind == kind]))
+            if Made(kind, name) in made:
+                one(kind, name)
+
+    # Node by node, side by side; then the hub, which was put out of each network: all its ends at once take longer.
+    networks = {entry.name for entry in made if entry.kind == "network"}
+    names = dict.fromkeys(entry.name for entry in made)
+    with ThreadPoolExecutor(THREADS) as threads:
+        for alike in ([name for name in names if name in networks], [name for name in names if name not in networks]):
+            list(threads.map(all_of, alike))
     return gone, left
 
 
@@ -211,6 +219,8 @@ def _remove_one(engine: Engine, journal: str, kind: str, name: str) -> bool:
                 network = client.networks.get(name)
                 if (network.attrs["Labels"] or {}).get(JOURNAL_LABEL) != journal:
                     return False
+                for member in network.attrs["Containers"]:
+                    network.disconnect(member, force=True)
                 network.remove()
             case _:
                 volume = client.volumes.get(name)

@@ -207,6 +207,10 @@ class SystemRuntime(ABC):
     async def _made(self) -> None:
         """Every node has its recipe now: whatever can be prepared before it starts."""
 
+    @abstractmethod
+    async def _host_links(self) -> None:
+        """Starts whatever the links' proxies run in."""
+
     async def _undone(self, journal: Journal) -> Undone:
         """Undoes the journal. Waits for nothing in the loop where that is quick."""
         return undo(journal.path)
@@ -232,7 +236,7 @@ class SystemRuntime(ABC):
             else:
                 node.recipe = self._recipe(node)
         await self._made()
-        await together([*map(self._up, brokers), *(link.make() for link in self.links.values())])
+        await together([*map(self._up, brokers), self._make_links()])
         await before_services()
         await together(link.open() for node in brokers for link in node.incoming)
         starts = {node.name: self._up(node, open_links=True) for node in services}
@@ -240,6 +244,10 @@ class SystemRuntime(ABC):
             self._coming = await as_far_as_they_come(starts, self._recorder)
         else:
             await together(starts.values())
+
+    async def _make_links(self) -> None:
+        await self._host_links()
+        await together(link.make() for link in self.links.values())
 
     async def _up(self, node: SystemNode, *, open_links: bool = False) -> None:
         await node.start()

@@ -74,7 +74,8 @@ class Containers(SystemRuntime):
     _engine: Engine
     _images: Images
     _found: SystemImages
-
+    _hub_container: Container
+    _token: str
     _ports: Ports | None = None
 
     async def socket_states(self, connections: Sequence[Ends]) -> Mapping[Ends, str]:
@@ -204,32 +205,33 @@ class Containers(SystemRuntime):
     async def _made(self) -> None:
         hosts = [(node, node.host) for node in self.nodes.values()]
         makes = [host.make(node.recipe) for node, host in hosts if isinstance(host, ContainerHost) and node.recipe]
-        await together([self._start_hub(), *makes])
-
-    async def _start_hub(self) -> None:
-        token = secrets.token_hex(16)
+        self._token = secrets.token_hex(16)
         self.journal.container(self._hub_name)
-        container, pid = await self._engine.do(lambda: self._run_hub(token), where="hub")
+        await together([self._engine.do(self._make_hub, where="hub"), *makes])
+
+    async def _host_links(self) -> None:
+        container = self._hub_container
+        pid = await self._engine.do(self._start_hub, where="hub")
 
         async def logs() -> str:
             lines = await self._engine.do(lambda: container.logs(tail=20), where="hub")
             return str(lines, errors="replace").strip()
 
-        await self._hub.connect((LOOPBACK, self._hub_ports[HUB_PORT]), token, pid, logs)
+        await self._hub.connect((LOOPBACK, self._hub_ports[HUB_PORT]), self._token, pid, logs)
         for link in self.links.values():
             if link.source == LOAD:
                 link.reached_at(self._hub.address)
 
-    def _run_hub(self, token: str) -> tuple[Container, int]:
+    def _make_hub(self) -> None:
         from docker.types import EndpointConfig
 
         first, *others = self._names
         network, address = self._names[first], self._address(first, HUB)
         package = Path(__file__).parents[1]
-        container = self._engine.tools.create(
+        self._hub_container = container = self._engine.tools.create(
             self._found.hub,
             command=["python3", "-m", "harness.runtime._hub", str(HUB_PORT)],
-            environment={TOKEN_VARIABLE: token, "PYTHONPATH": SOURCES, "PYTHONDONTWRITEBYTECODE": "1"},
+            environment={TOKEN_VARIABLE: self._token, "PYTHONPATH": SOURCES, "PYTHONDONTWRITEBYTECODE": "1"},
             labels={JOURNAL_LABEL: self.journal.name},
             name=self._hub_name,
             hostname="hub",
@@ -246,9 +248,12 @@ class Containers(SystemRuntime):
             self._engine.api.connect_container_to_network(
                 container.id, self._names[name], ipv4_address=self._address(name, HUB)
             )
-        self._engine.tools.start(container)
-        container.reload()
-        return container, int(container.attrs["State"]["Pid"])
+
+    def _start_hub(self) -> int:
+        """Its agent's process on this machine."""
+        self._engine.tools.start(self._hub_container)
+        self._hub_container.reload()
+        return int(self._hub_container.attrs["State"]["Pid"])
 
     async def _setup(self, node: BrokerNode) -> Setup:
         async def argv(version: str | None) -> Sequence[str]:

@@ -52,6 +52,9 @@ class Processes(SystemRuntime):
     async def _made(self) -> None:
         return
 
+    async def _host_links(self) -> None:
+        return
+
     async def _make(self, specs: Mapping[LinkKey, LinkSpec]) -> None:
         journal, folder = self.journal, self._folder / "nodes"
         journal.folder(folder)
