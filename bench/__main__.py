@@ -21,6 +21,7 @@ from bench import (
     containers,
     judging,
     load,
+    price,
     proxy,
     recording,
     scenario,
@@ -74,6 +75,7 @@ def _benches(*, quick: bool) -> dict[str, Callable[[], list[Figure]]]:
         ),
         "clients": lambda: clients.figures(rounds=rounds),
         "proxy": lambda: proxy.figures(rounds=rounds),
+        "price": lambda: price.figures(rounds=rounds),
         "side-by-side": side_by_side.figures,
         "judging": lambda: judging.figures(rounds=rounds, large=not quick),
     }
