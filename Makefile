@@ -23,7 +23,7 @@ nightly: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
-	@$(BIN)/python -m pytest -m alone
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m alone
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)
