@@ -76,6 +76,15 @@ def test_guarantees() -> None:
     documented(section(page, "reconnects"), UNTOLD, "guarantees.md, reconnects")
 
 
+def test_timing_clauses() -> None:
+    (told,) = re.findall(r"^\*Timing\* clauses are (.*?)\. ", read("guarantees.md"), re.MULTILINE)
+    clauses = [clause for guarantee in REGISTRY.values() for clause in guarantee.clauses]
+    named = set(re.findall(r"`([a-z_]+)(?![.a-z_])", told)), set(re.findall(r"`([a-z_]+\.[a-z_]+)`", told))
+    assert {clause.name for clause in clauses if clause.timing} == {
+        clause.name for clause in clauses if clause.name.partition(".")[0] in named[0] or clause.name in named[1]
+    }
+
+
 def test_changes() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
     documented(changes, {*load_all(), *clause_names(), *ready_systems(), *tables.KINDS}, "CHANGELOG.md")
