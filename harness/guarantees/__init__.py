@@ -6,22 +6,11 @@ lines add to them.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping, Sequence
 
-from harness.guarantees import (
-    available,
-    bounded,
-    converges,
-    core_loss,
-    degrades,
-    drains,
-    effects,
-    no_loss,
-    no_phantoms,
-    observable,
-    reconnects,
-    redelivers,
-)
+from harness.guarantees import available, core_loss, effects, no_loss, no_phantoms
 from harness.guarantees._base import REGISTRY, Guarantee, clause_names, judged_clauses, tainted
 from harness.guarantees._facts import facts
 from harness.history.reader import History
@@ -35,27 +24,16 @@ ALWAYS: tuple[Guarantee, ...] = (
     effects.Effects(),
     available.Available(hangs=None),  # measured; judged once a scenario expects it
 )
-MODULES = (
-    available,
-    bounded,
-    converges,
-    core_loss,
-    degrades,
-    drains,
-    effects,
-    no_loss,
-    no_phantoms,
-    observable,
-    reconnects,
-    redelivers,
-)
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.name.startswith("_"):
+        importlib.import_module(f"{__name__}.{_module.name}")  # so that REGISTRY knows it
 
 
 def judge(history: History) -> tuple[Sequence[Finding], Mapping[str, str]]:
     """All findings of a history, and what was not judged: guarantee or clause to the line that the file would need."""
     asked: dict[str, Guarantee] = {always.name: always for always in ALWAYS}
     if any(workload["kind"] == "core" for workload in history.meta["workloads"].values()):
-        asked["core_loss"] = core_loss.CoreLoss()
+        asked[core_loss.CoreLoss.name] = core_loss.CoreLoss()
     for line in history.lines("expect"):
         asked[line["guarantee"]] = REGISTRY[line["guarantee"]](**line["bounds"])
     findings: list[Finding] = []
