@@ -35,7 +35,8 @@ class Clause:
     """One sentence of a promise: its full name, its unit, and what it rests on.
 
     `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it; `compares`: those of the
-    two `stretches` alone; `at_start`: from the services' start on. `sources`: observers without which it says nothing;
+    two `stretches` alone; `at_start`: from the services' start on; `counts_late`: it counts what is late, which being
+    late ourselves can only make more. `sources`: observers without which it says nothing;
     `needs`: sources that the system file must offer for this clause alone. `judged`: false for what is measured and
     never judged.
     """
@@ -45,6 +46,7 @@ class Clause:
     timing: bool = False
     compares: bool = False
     at_start: bool = False
+    counts_late: bool = False
     sources: frozenset[str] = frozenset()
     judged: bool = True
     needs: frozenset[str] = frozenset()
@@ -286,6 +288,8 @@ _IN_S = {"s": 1.0, "ms": 1e-3}
 def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple[Doubt, str]]:
     """Of the seconds in which its moments lie: from the first effect until its bound after the last healing."""
     if finding.bound is None or finding.measured is None:
+        return
+    if clause.counts_late and finding.verdict is Verdict.HOLDS:
         return
     seen, in_s = window(history), _IN_S.get(finding.unit, 0.0)
     until = seen.to_ns + int(max(finding.bound, finding.measured) * in_s * NS)

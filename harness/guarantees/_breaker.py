@@ -16,7 +16,7 @@ from harness.history.reader import History
 from harness.history.rows import Operation, Outcome
 from harness.verdict import Doubt, Finding
 
-BREAKER = Clause("degrades.breaker", "operations", timing=True, needs=frozenset({"answers"}))
+BREAKER = Clause("degrades.breaker", "operations", timing=True, counts_late=True, needs=frozenset({"answers"}))
 PROBE_SHARE = 0.5
 """What takes at least this share of the shortest failure that opened a breaker was let through to the provider."""
 SLOW_SHARE = 0.05
