@@ -2,7 +2,8 @@
 
 `@calm`: no fault is part of it. `@needs("worker", "effects")`: what the system must have, or the plan skips it with the
 reason. `@started_with(workers=1)`: so many replicas of each worker, whatever the file says;
-`@started_with(without="broker")`: everything but the broker, which comes when the fault `absent` is healed.
+`@started_with(without="broker")`: everything but the broker, which comes when the fault `absent` is healed;
+`@started_with(small=True)`: each service with what its `small` says, so that what it keeps is soon full.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ started_with = pytest.mark.nats_started_with
 
 DOCUMENTATION = (
     "nats_calm: a scenario without a fault",
-    "nats_needs(*what): what of broker, entry, entry service, worker, dependency, effects, dead it cannot do without",
-    "nats_started_with(workers, without): replicas of each worker, whatever the file says; or without the broker",
+    "nats_needs(*what): what of the system it cannot do without, such as worker, dependency, effects",
+    "nats_started_with(workers, without, small): so many replicas of each worker; without the broker; with little room",
 )
 
 SETTINGS = {

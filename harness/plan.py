@@ -20,7 +20,19 @@ from harness.system.model import State, SystemFile
 from harness.verdict import Verdict, exit_code, merge
 
 SCHEMA = 1
-NEEDS = ("broker", "entry", "entry service", "worker", "dependency", "effects", "dead")
+NEEDS = (
+    "broker",
+    "entry",
+    "entry service",
+    "worker",
+    "called worker",
+    "dependency",
+    "effects",
+    "dead",
+    "http",
+    "pad",
+    "small",
+)
 JSON = dict[str, Any]
 PACKAGE = Path(__file__).parent
 
@@ -86,6 +98,14 @@ def lacking(system: SystemFile, needs: Iterable[str], *, where: str = "") -> str
             return "no workload of the system names its effects"
         if need == "entry service" and system.entry() is None:
             return "the system has no service with role entry"
+        if need == "called worker" and not _entry_calls_a_worker(system):
+            return "the entry of the system has no link to a worker"
+        if need == "http" and not any(workload.kind == "http" for workload in system.workloads.values()):
+            return "no workload of the system is of kind http"
+        if need == "small" and not any(service.small for service in system.services.values()):
+            return "no service of the system says how it is started small"
+        if need == "pad" and not any(workload.padded for workload in system.workloads.values()):
+            return "no workload of the system says where {pad} belongs"
         if need == "dead" and not any(workload.dead for workload in system.workloads.values()):
             return "no workload of the system names its dead letters"
     return None
@@ -94,6 +114,13 @@ def lacking(system: SystemFile, needs: Iterable[str], *, where: str = "") -> str
 def _worker_has_dependency(system: SystemFile) -> bool:
     workers = {replica for service in system.workers() for replica in system.replicas(service)}
     return any(link.source in workers and not link.target.startswith("broker-") for link in system.links())
+
+
+def _entry_calls_a_worker(system: SystemFile) -> bool:
+    entry = system.entry()
+    workers = {replica for service in system.workers() for replica in system.replicas(service)}
+    entries = system.replicas(entry) if entry else []
+    return any(link.source in entries and link.target in workers for link in system.links())
 
 
 def expectation(state: State, scenario: str, *, calm: bool) -> tuple[Mapping[str, str], str | None]:

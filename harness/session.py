@@ -148,7 +148,7 @@ class Session:
         started = _started_with(item)
         return Run(
             Setting(
-                system=self.system,
+                system=self.system.small() if started.get("small") else self.system,
                 planned_id=planned.id,
                 scenario=planned.scenario,
                 state=state,
@@ -265,12 +265,13 @@ def _started_with(item: pytest.Function) -> Mapping[str, Any]:
     if mark is None:
         return {}
     said = dict(mark.kwargs)
-    workers, without = said.get("workers", 1), said.get("without", BROKER)
+    workers, without, small = said.get("workers", 1), said.get("without", BROKER), said.get("small", True)
     whole = isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1
-    if mark.args or said.keys() - {"workers", "without"} or not whole or without != BROKER:
+    unknown = mark.args or said.keys() - {"workers", "without", "small"}
+    if unknown or not whole or without != BROKER or small is not True:
         raise UsageError(
             f"@started_with says {[*mark.args, *(f'{name}={value!r}' for name, value in said.items())]}",
             where=item.nodeid,
-            fix='@started_with(workers=N) with N from 1 on, @started_with(without="broker"), or both',
+            fix='@started_with(workers=N) with N from 1 on, without="broker", small=True, or some of them',
         )
     return said

@@ -15,11 +15,30 @@ PROOF_VARIABLE = "NATS_HARNESS_LOAD_PROOF"  # what a worker of Locust's shows it
 KINDS_VARIABLE = "NATS_HARNESS_LOAD_KINDS"  # the kinds of workload that will be offered, by comma
 LONGEST_MESSAGE = 1 << 24  # a payload of the system file may be large
 
-# What stands for {op} and {ref} in rendered texts until an operation fills them; no URL, header or TOML holds these.
-OP, REF = "\x01op\x01", "\x01ref\x01"
+# What stands for {op}, {ref} and {pad} in rendered texts until an operation fills them; no URL, header or TOML holds
+# these.
+OP, REF, PAD = "\x01op\x01", "\x01ref\x01", "\x01pad\x01"
 
 MOST_IN_FLIGHT = 20_000
 """Operations in flight beyond which arrivals wait, so that a system that answers nothing cannot eat our memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is offered: each of `workloads` (none named: all) at `times` its rate; {pad} of `padding` letters."""
+
+    times: float = 1.0
+    workloads: Sequence[str] = ()
+    padding: int = 0
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> Amount:
+        """Out of the word `start`."""
+        return cls(float(message["times"]), tuple(message["workloads"]), int(message["padding"]))
+
+    def names(self, workload: str) -> bool:
+        """Whether that workload is offered."""
+        return not self.workloads or workload in self.workloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +46,9 @@ class LoadConfig:
     """One load: who records, and what work is offered.
 
     `history` is the folder of the history, `name` and `writer` the recorder's. `workloads` are the system file's
-    tables, rendered, with OP and REF in place of {op} and {ref}. `direct` is the broker's address past every proxy,
-    for the final read of a stream; `connect` its user and password, token, or creds. `secrets` never reach a file.
+    tables, rendered, with OP, REF and PAD in place of {op}, {ref} and {pad}. `direct` is the broker's address past
+    every proxy, for the final read of a stream; `connect` its user and password, token, or creds. `secrets` never reach
+    a file.
 
     Where `parts` processes carry the load, this one is number `part`: `for_part` says how they differ.
     """

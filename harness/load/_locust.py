@@ -8,13 +8,14 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 from harness.errors import HarnessError, StartError
 from harness.load import locustfile_path, teamfile_path
-from harness.load._config import CONTROL_VARIABLE, KINDS_VARIABLE, LONGEST_MESSAGE, PROOF_VARIABLE, LoadConfig
+from harness.load._config import CONTROL_VARIABLE, KINDS_VARIABLE, LONGEST_MESSAGE, PROOF_VARIABLE, Amount, LoadConfig
 from harness.load._process import Process, Spawn
 from harness.runtime.ports import LOOPBACK, free_port
 
@@ -91,9 +92,9 @@ class Locust:
         self._say({"do": "configure", "config": config.to_json()})
         await self._told("configured", within_s)
 
-    async def start(self, times: float = 1.0, *, within_s: float = 10) -> int:
-        """Begins to offer each workload at `times` its rate; the t_ns at which that was so."""
-        self._say({"do": "start", "times": times})
+    async def start(self, amount: Amount, *, within_s: float = 10) -> int:
+        """Begins to offer so much; the t_ns at which that was so."""
+        self._say({"do": "start", **asdict(amount)})
         return int((await self._told("started", within_s))["t_ns"])
 
     async def burst(self, times: float, seconds: float, *, within_s: float = 2) -> int:

@@ -14,6 +14,9 @@ from harness.load._reporter import Reporter
 from harness.load.outcomes import Answer
 from harness.verdict import Doubt
 
+PADDING = "x"
+"""The letter of which {pad} is made."""
+
 
 class Flight:
     """How many operations of the load are in flight; a guard of our own memory, not a pace.
@@ -54,6 +57,7 @@ class Sightings:
     def __init__(self, workload: str, recorder: Recorder) -> None:
         self.workload, self.recorder = workload, recorder
         self._marker = f"{recorder.nonce}-{recorder.writer}-"
+        self.padding = ""
 
     def sight(
         self,
@@ -76,6 +80,10 @@ class Sightings:
         """Records a line of one of the history's kinds."""
         with suppress(HistoryError):
             self.recorder.line(kind, **fields)
+
+    def pad(self, letters: int) -> None:
+        """From now on so many letters stand for {pad}."""
+        self.padding = PADDING * letters
 
     def marker(self, n: int) -> str:
         """The text that travels with operation n: {op}."""

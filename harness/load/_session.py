@@ -15,7 +15,7 @@ from harness.errors import HistoryError
 from harness.history.clock import now_ns
 from harness.history.recorder import Recorder
 from harness.load import kinds
-from harness.load._config import LoadConfig
+from harness.load._config import Amount, LoadConfig
 from harness.load._noise import Noise
 from harness.load._operations import Flight, Operations
 from harness.load._reporter import Reporter, Stats
@@ -37,8 +37,8 @@ class Offering(Protocol):
         """Connects what connects."""
         ...
 
-    async def start(self, times: float, start_ns: int) -> None:
-        """Begins to offer, at `times` the usual rate."""
+    async def start(self, amount: Amount, start_ns: int) -> None:
+        """Begins to offer so much."""
         ...
 
     def burst(self, times: float, seconds: float, start_ns: int) -> None:
@@ -81,7 +81,7 @@ async def conduct(channel: Channel, config: LoadConfig, make: Make) -> None:
                     start_ns = command.get("start_ns")
                     if start_ns is None:
                         await offering.connect()
-                    await offering.start(float(command["times"]), start_ns or now_ns())
+                    await offering.start(Amount.of(command), start_ns or now_ns())
                     channel.tell("started")
                 case "burst":
                     start_ns = command.get("start_ns") or now_ns()
@@ -106,8 +106,10 @@ class _Session:
         flight = Flight(config.most_in_flight, recorder)
         self._kinds: dict[str, kinds.Kind] = {}
         self._rates = {name: float(workload["rate"]) for name, workload in config.workloads.items()}
+        self._operations: list[Operations] = []
         for name, workload in config.workloads.items():
             operations = Operations(workload["kind"], name, recorder=recorder, reporter=self._reporter, flight=flight)
+            self._operations.append(operations)
             self._kinds[name] = kinds.make(workload["kind"], workload, operations, config, tasks)
         self._flight = flight
         self._arrivals: dict[str, Arrivals] = {}
@@ -118,12 +120,18 @@ class _Session:
         """Connects what connects."""
         await asyncio.gather(*(kind.start() for kind in self._kinds.values()))
 
-    async def start(self, times: float, start_ns: int) -> None:
-        """Begins to offer our part of each workload at `times` its rate, from `start_ns` on."""
+    async def start(self, amount: Amount, start_ns: int) -> None:
+        """Begins to offer our part of each workload that is named, from `start_ns` on."""
         part, parts = self._config.part, self._config.parts
-        self._arrivals = {name: Arrivals(rate * times, start_ns, part, parts) for name, rate in self._rates.items()}
+        for operations in self._operations:
+            operations.pad(amount.padding)
+        self._arrivals = {
+            name: Arrivals(rate * amount.times, start_ns, part, parts)
+            for name, rate in self._rates.items()
+            if amount.names(name)
+        }
         rates = {name: arrivals.rate / parts for name, arrivals in self._arrivals.items()}
-        self._line("load", event="started", t_ns=start_ns, times=times, rates=rates)
+        self._line("load", event="started", t_ns=start_ns, times=amount.times, rates=rates, padding=amount.padding)
         self._offering = [
             self._tasks.create_task(self._offer(self._kinds[name], arrivals))
             for name, arrivals in self._arrivals.items()

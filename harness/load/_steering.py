@@ -1,6 +1,6 @@
 """How the runner steers a load: a few words, told and answered.
 
-    runner -> load    {"do": "configure", "config": ...}, {"do": "start", "times": 1.0}, {"do": "stop"},
+    runner -> load    {"do": "configure", "config": ...}, {"do": "start", "times": 1.0, ...}, {"do": "stop"},
                       {"do": "burst", "times": 5.0, "seconds": 2.0}, {"do": "final"}
     load -> runner    {"is": "ready", "t_ns": ...}, and so "configured", "started", "bursting", "stopped", "finished"
 

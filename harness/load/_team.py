@@ -18,7 +18,7 @@ from harness.errors import HistoryError
 from harness.history.clock import now_ns
 from harness.history.recorder import Recorder
 from harness.history.rows import Outcome
-from harness.load._config import LoadConfig, is_elsewhere
+from harness.load._config import Amount, LoadConfig, is_elsewhere
 from harness.load._noise import Noise
 from harness.load._operations import Sightings
 from harness.load._requests import answer_of
@@ -96,9 +96,10 @@ class Team:
     async def connect(self) -> None:
         """Connects nothing: its users do."""
 
-    async def start(self, times: float, start_ns: int) -> None:
+    async def start(self, amount: Amount, start_ns: int) -> None:
         """Starts `times` the users."""
-        self._line("load", event="started", t_ns=start_ns, times=times, rates={}, users=await self._users.start(times))
+        users = await self._users.start(amount.times)
+        self._line("load", event="started", t_ns=start_ns, times=amount.times, rates={}, users=users)
         self._running = True
 
     def burst(self, times: float, seconds: float, start_ns: int) -> None:

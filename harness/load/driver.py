@@ -20,7 +20,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from harness.errors import HarnessError
-from harness.load._config import MOST_IN_FLIGHT, OP, REF, LoadConfig, part_name
+from harness.load._config import MOST_IN_FLIGHT, OP, PAD, REF, Amount, LoadConfig, part_name
 from harness.load._locust import Locust, ours, theirs
 from harness.load._process import Spawn
 from harness.load.live import Counts, LiveView, Open
@@ -29,7 +29,7 @@ from harness.system.model import OFFERING, SystemFile, with_op
 from harness.system.model import Locust as Locustfile
 from harness.system.placeholders import render_tree
 
-__all__ = ["Counts", "LiveView", "Load", "LoadConfig", "Open", "Spawn", "config_of", "followed", "load_of"]
+__all__ = ["Amount", "Counts", "LiveView", "Load", "LoadConfig", "Open", "Spawn", "config_of", "followed", "load_of"]
 
 NAME = "load-0"
 """The recorder of the load's first process."""
@@ -57,7 +57,7 @@ def config_of(
     the history. Raises UnknownName for a placeholder without a value, UsageError for an address on another machine.
     """
     tables: dict[str, dict[str, JsonValue]] = {}
-    filled = {**values, "op": OP, "ref": REF}
+    filled = {**values, "op": OP, "ref": REF, "pad": PAD}
     for workload in workloads or system.workloads:
         dumped = system.workloads[workload].model_dump(mode="json", by_alias=True, exclude_none=True)
         tables[workload] = {
@@ -152,6 +152,8 @@ class Load:
             return Locust(folder, spawn=spawn, name=name, arguments=arguments, kinds=kinds, run_time_s=run_time_s)
 
         self._shares = [_Share(locust(part, arguments), part, workload) for part, workload, arguments in shares]
+        self._started: list[_Share] = []
+        self._ours: list[str] = []
 
     @property
     def alive(self) -> bool:
@@ -170,7 +172,7 @@ class Load:
     async def configure(self, config: LoadConfig, *, within_s: float = 10) -> None:
         """Tells it what to offer; its files of the history are there after that. Raises StartError where it cannot."""
         files = [share.workload for share in self._shares if share.workload]
-        rest = [name for name in config.workloads if name not in files]
+        self._ours = rest = [name for name in config.workloads if name not in files]
         await together(
             [
                 share.locust.configure(
@@ -188,23 +190,34 @@ class Load:
             ]
         )
 
-    async def start(self, times: float = 1.0, *, within_s: float = 10) -> int:
-        """Begins to offer each workload at `times` its rate, a locustfile with `times` its users; t_ns of the last."""
-        return max(await together([share.locust.start(times, within_s=within_s) for share in self._shares]))
+    async def start(
+        self, times: float = 1.0, *, workloads: Sequence[str] = (), padding: int = 0, within_s: float = 10
+    ) -> int:
+        """Begins to offer each workload at `times` its rate, a locustfile with `times` its users; t_ns of the last.
+
+        `workloads` names those that are offered, all if empty; `padding` is how many letters each {pad} is.
+        """
+        amount = Amount(times, tuple(workloads), padding)
+        self._started = [
+            share
+            for share in self._shares
+            if any(map(amount.names, [share.workload] if share.workload else self._ours))
+        ]
+        return max(await together([share.locust.start(amount, within_s=within_s) for share in self._started]))
 
     async def burst(self, times: float, seconds: float) -> int:
         """Offers for so long so much more of our own kinds that it is `times` the present rate; t_ns of the last.
 
         Users of a locustfile keep their own pace. Raises HarnessError where there are no others.
         """
-        ours = [share.locust for share in self._shares if share.workload is None]
+        ours = [share.locust for share in self._started if share.workload is None]
         if not ours:
             raise HarnessError("a locustfile's users work at their own pace", fix="burst a workload of another kind")
         return max(await together([locust.burst(times, seconds) for locust in ours]))
 
     async def stop(self) -> int:
         """Ends the arrivals and waits for the answers; t_ns at which all were in or past their deadline."""
-        return max(await together([share.locust.stop() for share in self._shares]))
+        return max(await together([share.locust.stop() for share in self._started]))
 
     async def final(self, *, within_s: float = 120) -> int:
         """The last look at what became of the work; t_ns at which the load had closed its files. Its processes end."""

@@ -126,14 +126,18 @@ class Run:
     # ---- work and waits -------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def load(self, *, times: float = 1.0) -> AsyncIterator[None]:
-        """Offers every workload of the system at `times` its rate while the body lasts.
+    async def load(self, *workloads: str, times: float = 1.0, padding_bytes: int = 0) -> AsyncIterator[None]:
+        """Offers the system's usual workloads at `times` their rate while the body lasts.
+
+        Or those that are named, by their name or their kind. {pad} in what they offer is so many bytes long.
 
         On leaving, arrivals stop, answers are awaited up to their deadline, what is open is polled until it is done or
         settled, and every observer reads to the end.
         """
+        from harness.run.offering import amount
+
         world = self._opened()
-        await world.start_load(times)
+        await world.start_load(amount(self.setting.system, workloads, times, padding_bytes))
         try:
             yield
         finally:

@@ -21,7 +21,7 @@ from harness.history.clock import take_anchor
 from harness.history.reader import History
 from harness.history.recorder import Recorder, write_meta
 from harness.history.rows import OpId, Outcome
-from harness.load.driver import Load, config_of, done, followed, load_of
+from harness.load.driver import Amount, Load, config_of, done, followed, load_of
 from harness.load.live import LiveView
 from harness.observe import dead_letters, taps
 from harness.observe._base import login_of
@@ -93,11 +93,12 @@ class World:
         taken = {one.id: one.end_ns or 0 for one in history.operations(Poison.kind) if one.outcome is Outcome.OK}
         return lambda: [taken[op] for op in taken.keys() - self._heard()]
 
-    async def start_load(self, times: float) -> None:
-        """Starts the arrivals of every workload."""
-        self.waiting.rate = times * sum(workload.rate for workload in self.setting.system.workloads.values())
+    async def start_load(self, amount: Amount) -> None:
+        """Starts the arrivals of each workload that is offered."""
+        rates = (workload.rate for name, workload in self.setting.system.workloads.items() if amount.names(name))
+        self.waiting.rate = amount.times * sum(rates)
         with phase(self.recorder, "start_load"):
-            await self.load.start(times)
+            await self.load.start(amount.times, workloads=amount.workloads, padding=amount.padding)
 
     async def stop_load(self) -> None:
         """Stops arrivals, waits for answers, then until all is done or settled, then reads everything to the end."""

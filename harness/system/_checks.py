@@ -47,6 +47,7 @@ def check(data: Raw, folder: FilePath, clauses: Collection[str] | None) -> Itera
         yield from _service(("services", name), service, table(data, "hardening").get("variable"))
     yield from _entries(data)
     yield from _prepare(data)
+    yield from _usual(tables(data, "workloads"))
     for name, workload in tables(data, "workloads").items():
         yield from _workload(("workloads", name), workload, data, folder)
     yield from check_states(data, clauses)
@@ -116,9 +117,10 @@ def _service(path: Path, service: Raw, variable: object) -> Iterator[Mistake]:
     for file in table(service, "files"):
         if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts or not file:
             yield Mistake((*path, "files", file), "not inside {dir}", "write a relative path such as 'config.yaml'")
-    if isinstance(variable, str) and variable in table(service, "env"):
-        fix = "leave it out here: every service is given it, as the state says"
-        yield Mistake((*path, "env", variable), "is the hardening's variable", fix)
+    for key in ("env", "small"):
+        if isinstance(variable, str) and variable in table(service, key):
+            fix = "leave it out here: every service is given it, as the state says"
+            yield Mistake((*path, key, variable), "is the hardening's variable", fix)
 
 
 def _ready(path: Path, ready: object, ports: Collection[str]) -> Iterator[Mistake]:
@@ -157,6 +159,12 @@ def _prepare(data: Raw) -> Iterator[Mistake]:
 
 
 # ---- work -----------------------------------------------------------------------------------------------------------
+
+
+def _usual(workloads: dict[str, Raw]) -> Iterator[Mistake]:
+    if workloads and all(workload.get("usual") is False for workload in workloads.values()):
+        path: Path = ("workloads", next(iter(workloads)), "usual")
+        yield Mistake(path, "no workload is offered as usual", "leave usual out of one", value=False)
 
 
 def _workload(path: Path, workload: Raw, data: Raw, folder: FilePath) -> Iterator[Mistake]:

@@ -29,6 +29,7 @@ _TO, _ALL, _KEPT, _ENV = "{to}", "{all}", "{kept}", "{env}"
 _OWN = OWN_WORDS | {_TO, _ALL, _ENV}
 _ASKED = frozenset({_TO, _ENV, "port", "replica"})
 _WORK = frozenset({_TO, _KEPT, _ENV})
+_CONTENT = _WORK | {"op", "pad"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ _OF_A_SERVICE = "a service's command, env and files"
 _PLACES = (
     _Place("services.*.command.*", _OF_A_SERVICE, _OWN),
     _Place("services.*.env.*", _OF_A_SERVICE, _OWN),
+    _Place("services.*.small.*", _OF_A_SERVICE, _OWN),
     _Place("services.*.files.*", _OF_A_SERVICE, _OWN),
     _Place("services.*.image", "a service's image", frozenset({_ENV})),
     _Place("services.*.ready.command.*", "ready", _OWN),
@@ -54,13 +56,14 @@ _PLACES = (
     _Place("services.*.metrics", "metrics", _ASKED),
     _Place("broker.connect.*", "broker.connect", frozenset({_ENV})),
     _Place("prepare.*.request.**", "prepare", _WORK),
+    _Place("workloads.*.submit.json.**", "submit.json", _CONTENT),
     _Place("workloads.*.submit.**", "submit", _WORK | {"op"}),
     _Place("workloads.*.poll.url", "poll", _WORK | {"op", "ref"}),
     _Place("workloads.*.poll.headers.*", "poll", _WORK | {"op", "ref"}),
-    _Place("workloads.*.poll.proof.*", "proof", frozenset({"op", "ref"})),
+    _Place("workloads.*.poll.proof.*", "proof", frozenset({"op", "ref", "pad"})),
     _Place("workloads.*.publish.url", "publish", _WORK | {_ALL}),
-    _Place("workloads.*.publish.json.**", "publish", _WORK | {"op"}),
-    _Place("workloads.*.publish.payload", "publish", _WORK | {"op"}),
+    _Place("workloads.*.publish.json.**", "publish.json", _CONTENT),
+    _Place("workloads.*.publish.payload", "publish.payload", _CONTENT),
     _Place("workloads.*.publish.headers.*", "publish", _WORK | {"op"}),
     _Place("workloads.*.host", "a locustfile's host and env", _WORK),
     _Place("workloads.*.env.*", "a locustfile's host and env", _WORK | {_ALL}),
@@ -167,7 +170,8 @@ def _no_such_port(to: Address, known: _Known) -> tuple[str, str] | None:
 
 
 def _misplaced(name: str, word: str, place: _Place, known: _Known, own: Collection[str]) -> tuple[str, str]:
-    elsewhere = list(dict.fromkeys(other.called for other in _PLACES if word in other.words))
+    called = list(dict.fromkeys(other.called for other in _PLACES if word in other.words))
+    elsewhere = [place for place in called if "." not in place or place.partition(".")[0] not in called]
     if elsewhere:
         what = f"{{{name}}} has no meaning here"
         if word == _ALL and _TO in place.words:

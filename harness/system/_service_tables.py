@@ -70,7 +70,10 @@ class Stop(Table):
 
 
 class Service(Table):
-    """`[services.NAME]`. `ready` None: ready as soon as its process runs. `health` is read like it."""
+    """`[services.NAME]`. `ready` None: ready as soon as its process runs. `health` is read like it.
+
+    `small` is what takes the place of variables in `env` where a scenario asks for a system with little room.
+    """
 
     role: ServiceRole
     command: Texts = ()
@@ -79,6 +82,7 @@ class Service(Table):
     ports: dict[Word, Port] = Field(default_factory=dict)
     fixed: bool = False
     env: dict[Variable, str] = Field(default_factory=dict)
+    small: dict[Variable, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
     ready: Annotated[Ready | None, BeforeValidator(as_http)] = None
     health: PathOrUrl | None = None

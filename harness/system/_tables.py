@@ -35,6 +35,7 @@ from harness.system._values import (
     Word,
     as_tuple,
 )
+from harness.system.placeholders import PAD, names, strings
 
 MOST_PROCESSES = 16
 KINDS = ("http-async", "http", "jetstream", "request", "core", "locust")
@@ -187,11 +188,18 @@ class Tap(_Finds):
 
 
 class _Work(Table):
+    usual: bool = True
     answers_s: Seconds = 2.0
     results_s: Seconds = 10.0
     effects: Effects | None = None
     dead: Dead | None = None
     taps: Annotated[tuple[Tap, ...], BeforeValidator(as_tuple)] = ()
+
+    @property
+    def padded(self) -> bool:
+        """Whether what is offered has a place for padding."""
+        offered = [getattr(self, part, None) for part in ("submit", "publish")]
+        return any(PAD in names(text) for part in offered if part for text in strings(part.model_dump()))
 
     @property
     def ends_by_effect(self) -> bool:

@@ -186,6 +186,14 @@ class SystemFile(Table):
         }
         return self.model_copy(update={"services": services})
 
+    def small(self) -> SystemFile:
+        """The same system with little room: what each service's `small` says in the place of its `env`."""
+        services = {
+            name: service.model_copy(update={"env": {**service.env, **service.small}})
+            for name, service in self.services.items()
+        }
+        return self.model_copy(update={"services": services})
+
     def links(self) -> list[LinkSpec]:
         """Every link: one for each replica and address in its command, env and files, and the load's.
 

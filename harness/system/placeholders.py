@@ -6,6 +6,7 @@
     {port} {port.NAME}                     a service's own port
     {replica} {dir} {python}               a service's own name (web-0), folder and interpreter
     {op} {ref} {cursor}                    our id, the system's id, where an effects read goes on
+    {pad}                                  as many letters as a scenario asks for, none otherwise
     {env:X}                                the environment's value; a secret
     {{ and }}                              a brace itself
 
@@ -24,7 +25,8 @@ from harness.errors import UnknownName, UsageError
 
 ADDRESS_FORMS = ("url", "host", "port", "urls")
 OWN_WORDS = frozenset({"port", "replica", "dir", "python"})
-WORK_WORDS = frozenset({"op", "ref", "cursor"})
+PAD = "pad"
+WORK_WORDS = frozenset({"op", "ref", "cursor", PAD})
 # A service or a kept value of one of these names could not be told from the word itself.
 RESERVED = OWN_WORDS | WORK_WORDS | frozenset({"broker", "load", "env"})
 

@@ -182,7 +182,8 @@ async def load(
 
     history = folder / "history"
     kinds = [workload["kind"] for workload in workloads.values()]
-    made = Load(folder, spawn=spawn, processes=0 if locustfiles else processes, locustfiles=locustfiles, kinds=kinds)
+    processes = processes if len(locustfiles or {}) < len(workloads) else 0
+    made = Load(folder, spawn=spawn, processes=processes, locustfiles=locustfiles, kinds=kinds)
     try:
         await made.open()
         settings = {"nonce": NONCE, "writer": 0, "name": NAME, "history": str(history), "workloads": workloads}

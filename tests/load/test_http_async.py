@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,8 +13,9 @@ import pytest_asyncio
 
 from harness.history.reader import History
 from harness.history.rows import Operation, Outcome, Sighting, Step
+from harness.load._config import OP, PAD
 from harness.load.kinds._http import session
-from tests.load.lab import Lab, by_workload, http, load, stub
+from tests.load.lab import Lab, by_workload, http, load, stub, until
 
 REFUSED = ("refused", Outcome.FAIL, 503, "status 503 about:overload retry-after 5")
 TABLE = [
@@ -187,3 +189,24 @@ async def test_even_a_request_that_may_be_repeated_is_sent_once() -> None:
             async with client.put(url):  # over the kept connection
                 pass
     assert requests == 2
+
+
+async def test_what_is_padded_is_so_long_and_its_proof_as_well(tmp_path: Path) -> None:
+    """And a workload that is not named is not offered."""
+    with stub() as url:
+        padded, other = http(url, "done"), http(url, "done")
+        padded["submit"]["json"] = {"note": f"marker:{OP} {PAD}"}
+        padded["poll"]["proof"] = {"$.note": f"marker:{OP} {PAD}"}
+        async with load(tmp_path, {"padded": padded, "other": other}) as lab:
+            await lab.load.start(workloads=["padded"], padding=300_000)
+            await until(lambda: lab.live.settled() > 10, lab)
+            await lab.load.stop()
+            await lab.load.final()
+            history = lab.read()
+    assert history.workloads() == ["padded"]
+    assert {one.outcome for one in history.operations()} == {Outcome.OK}
+    results = list(history.sightings(Step.RESULT))
+    assert len(results) > 10
+    assert all(seen.proved for seen in results)
+    [started] = [line for line in history.lines("load") if line["event"] == "started"]
+    assert (list(started["rates"]), started["padding"]) == (["padded"], 300_000)

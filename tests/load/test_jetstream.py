@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 
 from harness.history.reader import History
 from harness.history.rows import Operation, Outcome, Step, find_markers, marker
+from harness.load._config import OP, PAD
 from tests.load.lab import NONCE, Broker, Lab, broker, by_workload, jetstream, load, stream, until
 
 MEMORY = StorageType.MEMORY
@@ -264,3 +266,20 @@ async def test_where_the_system_lists_its_own_effects_a_message_is_none(server: 
         found, history = operations(lab), lab.read()
     assert list(history.sightings(Step.EFFECT)) == []
     assert {one.op for one in history.sightings(Step.RESULT)} == {one.id for one in found}
+
+
+async def test_a_message_is_padded_where_it_says_so(server: Broker, tmp_path: Path) -> None:
+    workload = jetstream(server.url, rate=50)
+    workload["publish"]["json"] = {"op": OP, "pad": PAD}
+    async with (
+        stream(server, storage=MEMORY) as context,
+        load(tmp_path, {"events": workload}, direct=server.url) as lab,
+    ):
+        await lab.load.start(padding=100_000)
+        await until(lambda: lab.live.counts().ok > 5, lab)
+        await lab.load.stop()
+        held = await stored(context)
+        await lab.load.final()
+        found = operations(lab)
+    bodies = {one.seq: {"op": marker(NONCE, one.id), "pad": 100_000} for one in found}
+    assert {seq: {**json.loads(text), "pad": len(json.loads(text)["pad"])} for seq, text in held.items()} == bodies

@@ -17,7 +17,7 @@ from harness.errors import StartError
 from harness.history.reader import History
 from harness.history.rows import Outcome, Step
 from harness.load._config import REF
-from tests.load.lab import load, until
+from tests.load.lab import http, load, stub, until
 from tests.load.shop.web import FORGETS_EACH
 
 SHOP = Path(__file__).with_name("shop")
@@ -111,6 +111,20 @@ async def test_it_starts_and_stops_in_turns_and_times_multiplies_its_users(tmp_p
     assert [line["users"] for line in started] == [4, 10]
     between = next(line["t_ns"] for line in history.lines("load") if line["event"] == "stopped")
     assert not [one for one in history.operations() if between < one.start_ns < started[1]["t_ns"]]
+
+
+async def test_a_locustfile_that_is_not_named_stands_still(tmp_path: Path) -> None:
+    with shop() as url, stub() as other:
+        workloads = {"shop": workload(url), "plain": http(other, "done")}
+        async with load(tmp_path, workloads, locustfiles={"shop": FILE}) as lab:
+            await lab.load.start(workloads=["plain"])
+            await until(lambda: lab.live.counts().ok > 10, lab)
+            await lab.load.stop()
+            await lab.load.final()
+            history = lab.read()
+    assert history.workloads() == ["plain"]
+    assert [line["event"] for line in history.lines("load")].count("started") == 1
+    assert not list(history.troubles())
 
 
 SHAPED = """

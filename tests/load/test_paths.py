@@ -28,9 +28,9 @@ def test_a_condition_needs_each_path_to_lead_to_one_of_its_values() -> None:
 
 
 def test_a_proof_is_the_operations_own_marker_and_nothing_less() -> None:
-    proof = Proof({"$.note": f"marker:{OP}"}, OP)
+    proof = Proof({"$.note": f"marker:{OP}"})
     assert proof.holds({"note": "marker:7f3a9k2m-0-1"}, "7f3a9k2m-0-1")
     assert not proof.holds({"note": "marker:7f3a9k2m-0-11"}, "7f3a9k2m-0-1")
     assert not proof.holds({}, "7f3a9k2m-0-1")
     assert proof.found({"note": "marker:7f3a9k2m-0-11"}) == "marker:7f3a9k2m-0-11"
-    assert Proof({}, OP).holds({}, "anything")
+    assert Proof({}).holds({}, "anything")

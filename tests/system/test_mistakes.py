@@ -281,3 +281,12 @@ def test_a_value_of_any_type_anywhere_is_a_mistake_and_never_a_crash(folder: Pat
         # A tuple, a class or pydantic's own wording in a message would be our language, not the file's.
         for line in listed([*found, *wrong], "f", lines):
             assert not any(word in line for word in ("tuple", "<", "Input should", "dict")), line
+
+
+def test_some_workload_is_offered_as_usual(mistakes: Mistakes, load: Load) -> None:
+    text = ORDERS.replace("rate = 30", "rate = 30\nusual = false", 1)
+    assert load(text).workloads["orders"].usual is False
+    both = text.replace("rate = 0.5", "rate = 0.5\nusual = false", 1)
+    line = both[: both.index("usual")].count("\n") + 1
+    said = "workloads.orders.usual: false: no workload is offered as usual; leave usual out of one"
+    assert mistakes(both) == [f"orders.toml:{line}: {said}"]

@@ -314,3 +314,16 @@ def test_a_ready_name_wins_over_a_folder_of_that_name(folder: Path) -> None:
     (folder / "bare").mkdir()
     assert load_system("bare").system.name == "bare"
     assert os.fspath(load_system("bare").path.parent) != os.fspath(folder)
+
+
+def test_a_small_system_has_the_small_ones_variables_and_their_links(load: Callable[..., SystemFile]) -> None:
+    text = ORDERS.replace(
+        'stop = { signal = "TERM"', 'small = { NAME = "{authenticate.url}" }\nstop = { signal = "TERM"', 1
+    )
+    whole = load(text)
+    small = whole.small()
+    assert (whole.services["web"].env["NAME"], small.services["web"].env["NAME"]) == ("{replica}", "{authenticate.url}")
+    assert small.services["web"].env["NATS_URL"] == "{broker.url}"
+    assert small.path == whole.path
+    assert {("web-0", "authenticate-0")} <= {(link.source, link.target) for link in small.links()}
+    assert ("web-0", "authenticate-0") not in {(link.source, link.target) for link in whole.links()}

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from harness.load._config import OP, PAD
+
 _PLAIN = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_-]*)+")
 
 Finder = Callable[[Any], list[Any]]
@@ -48,13 +50,12 @@ class Condition:
 class Proof:
     """Where a result must carry its operation's own marker; with no such place, every result is taken as proved."""
 
-    def __init__(self, table: Mapping[str, str], placeholder: str) -> None:
+    def __init__(self, table: Mapping[str, str]) -> None:
         self._paths = [(finder(path), text) for path, text in table.items()]
-        self._placeholder = placeholder
 
-    def holds(self, document: Any, marker: str) -> bool:
-        """Whether the result is that operation's."""
-        return all(text.replace(self._placeholder, marker) in find(document) for find, text in self._paths)
+    def holds(self, document: Any, marker: str, padding: str = "") -> bool:
+        """Whether the result is that operation's: it has its marker, and with it what it was padded with."""
+        return all(text.replace(OP, marker).replace(PAD, padding) in find(document) for find, text in self._paths)
 
     def found(self, document: Any) -> str:
         """What stands in the places of proof, as text."""

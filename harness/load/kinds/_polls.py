@@ -42,7 +42,7 @@ class Polls:
         self._every_s = float(table["every_s"])
         self._done, self._failed = Condition(table["done"]), Condition(table.get("failed") or {})
         self._gone = frozenset(table.get("gone") or ())
-        self._proof = Proof(table.get("proof") or {}, OP)
+        self._proof = Proof(table.get("proof") or {})
         self._session = session()
         self._few = asyncio.Semaphore(_AT_ONCE)
         self._open: dict[int, str] = {}  # n: ref
@@ -110,16 +110,19 @@ class Polls:
             return False
         if self._failed.met(document):
             del self._open[n]
-            self._tell(n, ref, Step.FAILURE, proved=self._proof.holds(document, self._operations.marker(n)))
+            self._tell(n, ref, Step.FAILURE, proved=self._proves(document, n))
         elif not self._done.met(document):
             if last:
                 self._tell(n, ref, Step.PENDING, again=True)
-        elif self._proof.holds(document, self._operations.marker(n)):
+        elif self._proves(document, n):
             del self._open[n]
             self._tell(n, ref, Step.RESULT, proved=True)
         else:
             self._unproved(n, ref, self._proof.found(document), last=last)
         return True
+
+    def _proves(self, document: Any, n: int) -> bool:
+        return self._proof.holds(document, self._operations.marker(n), self._operations.padding)
 
     def _unproved(self, n: int, ref: str, found: str, *, last: bool) -> None:
         """A result that does not carry the operation's marker: it stays open, and another's marker is a crossing."""

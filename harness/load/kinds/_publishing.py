@@ -15,7 +15,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from harness.load import outcomes
-from harness.load._config import OP, LoadConfig
+from harness.load._config import OP, PAD, LoadConfig
 from harness.load._operations import Operations
 from harness.load.kinds._connection import Connection
 from harness.load.outcomes import Answer
@@ -32,13 +32,14 @@ class Message:
         text = table.get("payload")
         if text is None:
             text = json.dumps(table.get("json", {"op": OP}), separators=(",", ":"), ensure_ascii=False)
-            text = text.replace(json.dumps(OP)[1:-1], OP)
-        self._pieces = text.encode().split(OP.encode())
+            text = text.replace(json.dumps(OP)[1:-1], OP).replace(json.dumps(PAD)[1:-1], PAD)
+        self._pieces, self._padded = text.encode().split(OP.encode()), PAD in text
         self._headers: dict[str, str] = dict(table.get("headers") or {})
 
-    def payload(self, marker: str) -> bytes:
+    def payload(self, marker: str, padding: str = "") -> bytes:
         """Its bytes."""
-        return marker.encode().join(self._pieces)
+        payload = marker.encode().join(self._pieces)
+        return payload.replace(PAD.encode(), padding.encode()) if self._padded else payload
 
     def headers(self, marker: str) -> dict[str, str]:
         """Its headers, the marker's among them."""
@@ -85,7 +86,7 @@ class Publishing:
         marker = self.operations.marker(n)
         reply = f"{connection.inbox}.{n}" if self.answered else ""
         try:
-            payload, headers = self._message.payload(marker), self._message.headers(marker)
+            payload, headers = self._message.payload(marker, self.operations.padding), self._message.headers(marker)
             await connection.client.publish(self._message.subject, payload, reply, headers)
         except nats.errors.MaxPayloadError:
             self.operations.finish(n, outcomes.failed(outcomes.TOO_LARGE))

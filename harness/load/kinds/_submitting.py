@@ -17,7 +17,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from harness.load import outcomes
-from harness.load._config import OP
+from harness.load._config import OP, PAD
 from harness.load._operations import Operations
 from harness.load.kinds._http import session
 from harness.load.kinds._paths import finder
@@ -64,7 +64,8 @@ class Submitting:
         self.operations.finish(n, answer)
 
     async def _one(self, n: int) -> None:
-        self.answered(n, await self._submit.send(self._session, self.operations.marker(n), self.answers_s))
+        marker, padding = self.operations.marker(n), self.operations.padding
+        self.answered(n, await self._submit.send(self._session, marker, padding, self.answers_s))
 
 
 class _Submit:
@@ -81,7 +82,7 @@ class _Submit:
         self._accepted, self._refused = frozenset(table["accepted"]), frozenset(table.get("refused") or ())
         self._ref = finder(table["ref"]) if table.get("ref") else None
 
-    async def send(self, client: aiohttp.ClientSession, marker: str, answers_s: float) -> Answer:
+    async def send(self, client: aiohttp.ClientSession, marker: str, padding: str, answers_s: float) -> Answer:
         """Sends one request and says what came of it."""
         status, told, body = 0, "", b""
         whole = False
@@ -92,7 +93,7 @@ class _Submit:
                     self._method,
                     self._url.replace(OP, marker),
                     headers={name: text.replace(OP, marker) for name, text in self._headers.items()},
-                    data=None if self._body is None else self._body.replace(_OP_IN_JSON, marker).encode(),
+                    data=self._filled(marker, padding),
                     allow_redirects=False,
                 ) as response,
             ):
@@ -123,6 +124,12 @@ class _Submit:
             told=told,
         )
 
+    def _filled(self, marker: str, padding: str) -> bytes | None:
+        """The body of one operation."""
+        if self._body is None:
+            return None
+        return self._body.replace(_OP_IN_JSON, marker).replace(_PAD_IN_JSON, padding).encode()
+
     def _found_ref(self, body: bytes) -> str | None:
         """The system's id; "" where the system file does not ask for one, None where the answer lacks it."""
         if self._ref is None:
@@ -134,7 +141,7 @@ class _Submit:
         return None
 
 
-_OP_IN_JSON = json.dumps(OP)[1:-1]
+_OP_IN_JSON, _PAD_IN_JSON = json.dumps(OP)[1:-1], json.dumps(PAD)[1:-1]
 
 
 class _TooLarge(Exception):
