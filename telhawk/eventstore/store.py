@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 PAGE = 5000
+MARKER_MOST = 200
+"""Characters of a query that are kept with its execution: a marker stands at its beginning."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -120,7 +122,7 @@ class Store:
         known = bool(asked.key and self._database.execute("SELECT 1 FROM first WHERE key = ?", (asked.key,)).fetchone())
         cursor = self._database.execute(
             "INSERT INTO executions (marker, job_id, worker, attempt, begun, repeat) VALUES (?, ?, ?, ?, ?, ?)",
-            (asked.marker, asked.job_id, asked.worker, asked.attempt, time.time(), known),
+            (asked.marker[:MARKER_MOST], asked.job_id, asked.worker, asked.attempt, time.time(), known),
         )
         seq = cursor.lastrowid or 0
         if asked.key and not known:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from telhawk.authenticate.tokens import Tokens
-from telhawk.eventstore.store import Asked, Store
+from telhawk.eventstore.store import MARKER_MOST, Asked, Store
 
 SEARCH = "/ocsf-events*/_search"
 
@@ -50,6 +50,14 @@ def test_a_search_finds_events_and_is_listed(eventstore_url: str) -> None:
         200,
         {"executions": [], "next": listed["next"]},
     )
+
+
+def test_the_beginning_of_a_long_query_is_listed(eventstore_url: str) -> None:
+    text = f"marker:run-0-1 {'x' * 262_144}"
+    status, answer = call(eventstore_url, "POST", SEARCH, query(text))
+    assert (status, answer["hits"]["total"]["value"]) == (200, 5)
+    (row,) = call(eventstore_url, "GET", "/executions?after=0")[1]["executions"]
+    assert row["marker"] == text[:MARKER_MOST]
 
 
 def test_known_fields_and_the_time_range_narrow_a_search(eventstore_url: str) -> None:
