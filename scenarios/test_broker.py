@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Run, degrades, needs, observable, reconnects, started_with
+from harness import Run, bounded, converges, degrades, needs, observable, reconnects, started_with
 
 
 @needs("broker", "entry")
@@ -26,7 +26,7 @@ async def test_broker_restart(run: Run) -> None:
             await run.steady(3)
         await run.recovered()
         await run.steady(2)
-    run.expect(reconnects())
+    run.expect(reconnects(), converges(later_ms=100), bounded(returns=50))
 
 
 @needs("broker", "entry")

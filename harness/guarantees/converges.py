@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 MS = 1_000_000
 SLOWER_BY = 0.1
 """By which share the rate of ends may be lower than before the fault."""
-LATENCY_TIMES, LATENCY_MORE_MS = 1.5, 20.0
-"""The median latency may be so many times that of before the fault, and so much more."""
+LATENCY_TIMES = 1.5
+"""The median latency may be so many times that of before the fault."""
 DRAINED = Clause("converges.drained", "s", timing=True)
 RATE = Clause("converges.rate", "share", timing=True, compares=True)
 LATENCY = Clause("converges.latency", "ms", timing=True, compares=True)
@@ -38,11 +38,15 @@ LATENCY = Clause("converges.latency", "ms", timing=True, compares=True)
 
 @dataclass(frozen=True)
 class Converges(Guarantee):
-    """`drains_s`: within which time of the last healing all that was accepted by then ends; None: as promised."""
+    """`drains_s`: within which time of the last healing all that was accepted by then ends; None: as promised.
+
+    `later_ms`: how much more than LATENCY_TIMES that of before the fault the median latency may be.
+    """
 
     name: ClassVar[str] = "converges"
     clauses: ClassVar[tuple[Clause, ...]] = (DRAINED, RATE, LATENCY)
     drains_s: float | None = None
+    later_ms: float = 20.0
 
     def judge(self, history: History) -> Sequence[Finding]:
         """`drained` where ends are seen; `rate` and `latency` of the load's last 2 s, beside 2 s before the fault."""
@@ -54,7 +58,7 @@ class Converges(Guarantee):
         short = _too_short(history, found)
         if short:
             return [*drained, *(_doubt(one, Doubt.TOO_LITTLE, short) for one in (RATE, LATENCY))]
-        return [*drained, _rate(history, found), _latency(history, found)]
+        return [*drained, _rate(history, found), _latency(history, found, self.later_ms)]
 
 
 def _drained(history: History, found: Course, bound: float) -> Finding:
@@ -99,10 +103,10 @@ def _rate(history: History, found: Course) -> Finding:
     return measured(history, RATE, lower, SLOWER_BY, counted, reason, ops, window(history).faults)
 
 
-def _latency(history: History, found: Course) -> Finding:
+def _latency(history: History, found: Course, later_ms: float) -> Finding:
     before, last = found.before.answers, found.last.answers
     was, value = before.latency.of(0.5) / MS, last.latency.of(0.5) / MS
-    bound = LATENCY_TIMES * was + LATENCY_MORE_MS
+    bound = LATENCY_TIMES * was + later_ms
     if before.answered < LEAST_OPERATIONS or (value <= bound and last.answered < LEAST_OPERATIONS):
         sentence = f"{before.answered} operations were answered before the fault, and {last.answered} at the end"
         return _doubt(LATENCY, Doubt.TOO_LITTLE, sentence, bound)

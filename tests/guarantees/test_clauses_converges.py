@@ -213,6 +213,19 @@ def test_the_median_may_be_half_as_much_again_and_20_ms(was: int, limit: float, 
     assert finding.verdict is verdict
     assert finding.bound == pytest.approx(limit, rel=0.02)
     assert finding.measured == pytest.approx(limit + over, rel=0.02)
+
+
+@pytest.mark.parametrize(("over", "verdict"), [(-4, HOLDS), (4, VIOLATED)])
+def test_a_scenario_may_say_how_much_more_the_median_may_be(over: int, verdict: Verdict) -> None:
+    with story() as told:
+        told.load(0, END)
+        told.fault(HIT, HEALED)
+        told.expect("converges", later_ms=100)
+        for since, until, took in ((0, HIT, 100), (LAST, END, 250 + over)):
+            for at in range(since, until, 50):
+                told.op(at, took=took)
+        finding = came_out(told, LATENCY)
+    assert (finding.verdict, finding.bound) == (verdict, pytest.approx(250, rel=0.02))
     assert finding.ops_total == (40 if verdict is VIOLATED else 0)
 
 
