@@ -42,13 +42,12 @@ def nightly(reports: Path, jobs: int | None) -> int:
 
 
 def write(reports: Path, runs: Sequence[JSON], verdicts: Sequence[JSON]) -> int:
-    """Writes nightly.json; the worst exit of the runs, and at least 2 where a fault never had evidence.
+    """Writes nightly.json; the worst exit of the runs, and at least 2 where something was left unproven.
 
-    A clause that was judged on nothing is told, and does not change the exit.
+    That is a fault that never had evidence, and a clause that was judged on nothing, the whole night long.
     """
-    faults, clauses = list(_faults(verdicts)), list(_clauses(verdicts))
-    worst = worst_exit([*(run["exit"] for run in runs), 2 if faults else 0])
-    unproven = [*faults, *clauses]
+    unproven = [*_faults(verdicts), *_clauses(verdicts)]
+    worst = worst_exit([*(run["exit"] for run in runs), 2 if unproven else 0])
     plan.write_json(
         reports / "nightly.json", {"schema": plan.SCHEMA, "runs": list(runs), "unproven": unproven, "exit": worst}
     )

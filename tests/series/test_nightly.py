@@ -1,12 +1,14 @@
-"""What a whole night left unproven is told, and a fault that never bit makes it exit 2, however green its runs are."""
+"""What a whole night left unproven is told, and makes it exit 2, however green its runs are."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from harness.guarantees import judged_clauses
+from harness import plan
+from harness.guarantees import REGISTRY, judged_clauses
 from harness.report.terminal import Look, night_lines
 from harness.series import nightly
 
@@ -45,10 +47,21 @@ def test_a_clause_that_was_judged_on_nothing_is_told(tmp_path: Path) -> None:
     del spoilt[3]
     night = written(tmp_path, scenario("crash[hardened]", findings=spoilt))
     assert night["unproven"] == [f"{found['clause']} was never judged on anything" for found in ALL[:4]]
-    assert night["exit"] == 0
+    assert night["exit"] == 2
     assert not written(tmp_path, scenario("crash[hardened]", findings=spoilt), scenario("calm[hardened]"))["unproven"]
 
 
 def test_the_worst_run_decides_where_all_was_proved(tmp_path: Path) -> None:
     worse = [*RUNS, {"run": "two", "system": "bare", "exit": 1}]
-    assert nightly.write(tmp_path, worse, [{"system": "telhawk", "scenarios": [scenario("crash[hardened]")]}]) == 1
+    for bit in (True, False):
+        judged = [{"system": "telhawk", "scenarios": [scenario("crash[hardened]", bit=bit)]}]
+        assert nightly.write(tmp_path, worse, judged) == 1
+
+
+def test_the_scenarios_of_the_night_ask_for_every_clause() -> None:
+    """What none of them asks for could never be judged: by its bounds, or as what is always asked."""
+    source = "".join(path.read_text() for path in plan.scenarios_folder().glob("test_*.py"))
+    asked = {name for name in REGISTRY if f"{name}(" in source} | {"no_loss", "no_phantoms", "effects"}
+    assert {name.partition(".")[0] for name in judged_clauses()} <= asked
+    bounds = set(re.findall(r"available\((.*?)\)", source))
+    assert {word for words in bounds for word in re.findall(r"(\w+)=", words)} >= {"failed", "latency_ms", "silence_s"}
