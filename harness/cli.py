@@ -146,6 +146,23 @@ def judge(run_name: str, as_json: bool) -> int:
 
 
 @main.command()
+@click.argument("run_names", metavar="[RUN]...", nargs=-1)
+@click.option("--system", default="telhawk", show_default=True, help="Ready-made system, or a system file.")
+@click.option("--into", type=click.Path(path_type=Path), metavar="FILE", help="Write it into this page, where it says.")
+def weaknesses(run_names: tuple[str, ...], system: str, into: Path | None) -> int:
+    """Print the weaknesses of a system as a table: where each must show, and what came of it in the latest run.
+
+    Of several RUNs the last one that judged a scenario counts.
+    """
+    from harness import launching
+
+    lines = launching.weaknesses(REPORTS, run_names, system, into)
+    if into is None:
+        click.echo("\n".join(lines))
+    return 0
+
+
+@main.command()
 @click.argument("run_name", metavar="RUN")
 @click.argument("scenario", required=False)
 @click.option("--seed", type=click.IntRange(0), help="Another seed than the run's.")

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -197,6 +197,22 @@ def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
     if not quiet:
         say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
     return verdict
+
+
+def weaknesses(reports: Path, names: Sequence[str], asked: str, into: Path | None) -> list[str]:
+    """The table of a system's weaknesses, of these runs or else the latest; written into a page where one is named."""
+    from harness.report import weaknesses as told
+
+    system = load_system(asked)
+    chosen = names or (["latest"] if (reports / "latest" / "plan.json").exists() else [])
+    runs: list[Any] = [plan.merged(plan.find_run(reports, name), seconds=0.0) for name in chosen]
+    lines = told.table(system, asked, runs)
+    if not lines:
+        fix = "name a system with a state that expects `exposed`"
+        raise UsageError("no state of the system exposes a weakness", where=asked, fix=fix)
+    if into is not None:
+        told.write_between(into, lines)
+    return lines
 
 
 def replay(reports: Path, name: str, scenario: str | None, seed: int | None) -> int:

@@ -26,7 +26,7 @@ async def test_broker_restart(run: Run) -> None:
             await run.steady(3)
         await run.recovered()
         await run.steady(2)
-    run.expect(reconnects(), converges(later_ms=100), bounded(returns=50))
+    run.expect(reconnects(), converges(later_ms=500), bounded(returns=50))
 
 
 @needs("broker", "entry")

@@ -113,6 +113,7 @@ def _environment() -> Environment:
         reasons_besides=reading.reasons_besides,
         says=reading.SAYS,
         weaknesses_of=reading.weaknesses_of,
+        repro_of=reading.repro_of,
     )
     return environment
 

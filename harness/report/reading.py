@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from harness.report.shape import Fault, Finding, Run, Scenario
+from harness.report.shape import Fault, Finding, Run, Scenario, Where
 from harness.report.text import count, number, of_bound, quantity
 from harness.verdict import Verdict, merge
 
@@ -47,6 +47,12 @@ def weaknesses_of(scenario: Scenario, clause: str) -> list[str]:
     if scenario["expect"] != "exposed":
         return []
     return [weakness for weakness, exposed in scenario["exposes"].items() if exposed == clause]
+
+
+def repro_of(run: Run, where: Where) -> str:
+    """The command that runs a scenario of a weakness again; empty where it was not judged."""
+    found = (s["repro"] for s in run["scenarios"] if (s["scenario"], s["state"]) == (where["scenario"], where["state"]))
+    return next(found, "")
 
 
 def standing(scenario: Scenario, finding: Finding) -> Standing:

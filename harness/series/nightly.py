@@ -11,6 +11,7 @@ from typing import Any
 from harness import launching, plan
 from harness.guarantees import judged_clauses
 from harness.report import terminal
+from harness.report import weaknesses as told
 from harness.system.loader import load_system
 from harness.verdict import Verdict, worst_exit
 
@@ -35,7 +36,9 @@ def nightly(reports: Path, jobs: int | None) -> int:
         folders += [folder] if folder else []
         if code == launching.INTERRUPTED:
             break
-    code = write(reports, runs, [json.loads((folder / "verdict.json").read_text("utf-8")) for folder in folders])
+    verdicts = [json.loads((folder / "verdict.json").read_text("utf-8")) for folder in folders]
+    code = write(reports, runs, verdicts)
+    weaknesses(reports, verdicts)
     print()
     launching.say(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), launching.look()))
     return code
@@ -52,6 +55,18 @@ def write(reports: Path, runs: Sequence[JSON], verdicts: Sequence[JSON]) -> int:
         reports / "nightly.json", {"schema": plan.SCHEMA, "runs": list(runs), "unproven": unproven, "exit": worst}
     )
     return worst
+
+
+def weaknesses(reports: Path, verdicts: Sequence[Any]) -> None:
+    """Writes weaknesses.md: what each weakness of a system of the night came out as."""
+    parts = []
+    for system, _ in NIGHT:
+        path = plan.PACKAGE.parent / system
+        if not system.endswith(".toml") or path.exists():
+            loaded = load_system(str(path) if system.endswith(".toml") else system)
+            lines = told.table(loaded, system, verdicts)
+            parts += [f"# Weaknesses of {loaded.system.name}", "", *lines, ""] if lines else []
+    (reports / "weaknesses.md").write_text("\n".join(parts), "utf-8")
 
 
 def _faults(verdicts: Iterable[JSON]) -> Iterator[str]:

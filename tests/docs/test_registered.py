@@ -41,6 +41,7 @@ from harness.observe.health import ANSWERS_WITHIN_S, EVERY_S, LIVE, READY
 from harness.observe.metrics import ANSWERS_WITHIN_S as SCRAPED_WITHIN_S
 from harness.observe.noise import LATE_MS
 from harness.observe.probing import FRESH_EVERY_S, RECORDS_EVERY_S, REQUESTS_EVERY_S
+from harness.report.weaknesses import BEGIN, END, NOT_JUDGED, table
 from harness.run import IN_HAND_WITHIN_S, Run
 from harness.run.waiting import LONGER_S
 from harness.runtime.contract import READY_WITHIN_S
@@ -50,7 +51,7 @@ from harness.system import _tables as tables
 from harness.system.loader import load_system, ready_systems
 from harness.system.model import SystemFile
 from harness.system.placeholders import OWN_WORDS, WORK_WORDS
-from harness.verdict import Doubt
+from harness.verdict import Doubt, Verdict
 
 from .pages import DOCS, ROOT, documented, read, rows, section, stock_scenarios
 
@@ -186,6 +187,21 @@ def test_stock_scenarios_have_a_row_each() -> None:
     assert [name for name in stock_scenarios() if name.replace("_", " ") not in changes] == []
 
 
+def test_the_table_of_weaknesses_is_that_of_the_system_file() -> None:
+    text = (ROOT / "scenarios" / "README.md").read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
+    told = [line.strip("| ").split(" | ") for line in text.strip().splitlines()[2:]]
+    made = [line.strip("| ").split(" | ") for line in table(load_system("telhawk"), "telhawk", [])[2:]]
+    assert [(*cells[:4], cells[-1]) for cells in told] == [(*cells[:4], cells[-1]) for cells in made]
+    assert {cell for cells in told for cell in cells[4:-1]} <= {*Verdict, NOT_JUDGED}
+
+
+def test_every_weakness_of_telhawk_has_a_sentence() -> None:
+    system = load_system("telhawk")
+    assert list(system.weaknesses) == [*(f"C{n}" for n in range(1, 8)), *(f"W{n}" for n in range(1, 5)), *LAST]
+    assert {one.weakness for one in system.exposures()} == set(system.weaknesses)
+
+
+LAST = ("L1", "L2", "L3", "M1", "M2", "M3", "M4", "M5")
 NUMBERS = {
     "faults.md": [
         f"It may take {EFFECT_WITHIN_S:g} s",

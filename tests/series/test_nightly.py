@@ -58,6 +58,15 @@ def test_the_worst_run_decides_where_all_was_proved(tmp_path: Path) -> None:
         assert nightly.write(tmp_path, worse, judged) == 1
 
 
+def test_the_night_writes_what_came_of_each_weakness(tmp_path: Path) -> None:
+    where = [{"scenario": "worker_killed", "state": "documented", "clause": "no_loss", "verdict": "violated"}]
+    nightly.weaknesses(tmp_path, [{"system": "telhawk", "weaknesses": {"C5": {"where": where}}}])
+    text = (tmp_path / "weaknesses.md").read_text()
+    assert text.startswith("# Weaknesses of telhawk\n\n| weakness |")
+    [row] = [line for line in text.splitlines() if line.startswith("| C5 |")]
+    assert "| `worker_killed` | `no_loss` | violated | not judged |" in row
+
+
 def test_the_scenarios_of_the_night_ask_for_every_clause() -> None:
     """What none of them asks for could never be judged: by its bounds, or as what is always asked."""
     source = "".join(path.read_text() for path in plan.scenarios_folder().glob("test_*.py"))
