@@ -96,7 +96,7 @@ def test_a_scenario_that_raises_fails_and_leaves_a_verdict(tmp_path: Path) -> No
     assert "the scenario raised" in verdict["scenarios"][0]["troubles"][0]["detail"]
 
 
-@pytest.mark.parametrize("said", ["workers=0", 'without="entry"', "replicas=2", "1"])
+@pytest.mark.parametrize("said", ["workers=0", 'without="entry"', "replicas=2", "1", "small=False", "small=1"])
 def test_a_wrong_start_is_one_error_before_anything_is_started(said: str, tmp_path: Path) -> None:
     _suite(
         tmp_path,
