@@ -102,6 +102,8 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *("-p", "no:locust"),
         *("-p", "no:cacheprovider"),
         *("-p", "no:hypothesispytest"),
+        *("-p", "no:schemathesis"),
+        *("-p", "no:anyio"),
         "-o",
         "asyncio_mode=strict",
     ]

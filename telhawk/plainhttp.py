@@ -9,8 +9,10 @@ import json
 import re
 import socketserver
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -70,22 +72,32 @@ class JsonServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__((host, port), _Handler)
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
-        """The answer to one request."""
-        url = urlsplit(target)
-        path = unquote(url.path)
+        """The answer to one request; a mistake of ours is told to the client as no more than that."""
         try:
-            known = False
-            for allowed, pattern, handler in self.routes:
-                if match := pattern.fullmatch(path):
-                    known = True
-                    if allowed == method:
-                        parameters = {name: values[-1] for name, values in parse_qs(url.query).items()}
-                        return handler(Request(match.groups(), parameters, headers, body))
-            if known:
-                raise Refusal(405, "method_not_allowed", f"{method} {path}"[:200])
-            raise Refusal(404, "not_found", f"{method} {path}"[:200])
+            return self._answer(method, target, headers, body)
         except Refusal as refusal:
             return refusal.status, self.refused(refusal)
+        except Exception:
+            traceback.print_exc()
+            return 500, self.refused(Refusal(500, "internal_error", "the request failed"))
+
+    def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        try:
+            url = urlsplit(target)
+        except ValueError as error:
+            raise Refusal(400, "bad_request", f"{target!r}: {error}"[:200]) from None
+        path = unquote(url.path)
+        known = False
+        for allowed, pattern, handler in self.routes:
+            if match := pattern.fullmatch(path):
+                known = True
+                if allowed == method:
+                    values = parse_qs(url.query, keep_blank_values=True)
+                    parameters = {name: found[-1] for name, found in values.items()}
+                    return handler(Request(match.groups(), parameters, headers, body))
+        if known:
+            raise Refusal(405, "method_not_allowed", f"{method} {path}"[:200])
+        raise Refusal(404, "not_found", f"{method} {path}"[:200])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is nothing to report."""
@@ -110,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._send(*self.server.answer(self.command, self.path, headers, body))
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_TRACE = _serve
 
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:
@@ -133,6 +145,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no request, in the service's own form."""
+        self.request_version = self.protocol_version  # of a line that cannot be read it is not known
+        self.close_connection = True
+        status = HTTPStatus(code)
+        kind = status.phrase.lower().replace(" ", "_").replace("-", "_")
+        self._send(code, self.server.refused(Refusal(code, kind, (message or status.phrase)[:200])))
 
     def log_message(self, format: str, *args: Any) -> None:
         """No line a request."""

@@ -74,9 +74,9 @@ def _time_range(value: object) -> dict[str, str] | None:
     for name in ("from", "to"):
         try:
             time = datetime.fromisoformat(value[name])
-        except (TypeError, ValueError):
+            times.append((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC))
+        except (TypeError, ValueError, OverflowError):  # at the ends of the calendar there is no time in UTC
             raise Malformed(f"time_range.{name}: a time as in RFC 3339 is wanted") from None
-        times.append(time if time.tzinfo else time.replace(tzinfo=UTC))
     if times[0] > times[1]:
         raise Malformed("time_range: from is later than to")
     return {"from": value["from"], "to": value["to"]}
@@ -114,6 +114,8 @@ class Job:
         reply_to = value.get("reply_to", f"{RESULTS}.{job_id}")
         if not isinstance(reply_to, str) or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", reply_to):
             raise Malformed("reply_to: a subject without wildcards is wanted")
+        if reply_to.startswith("search.jobs."):
+            raise Malformed("reply_to: a result is no job")
         asked = {name: value[name] for name in ("query", "time_range", "limit") if name in value}
         return cls(job_id, Query.of(asked), reply_to)
 
@@ -147,6 +149,19 @@ class Result:
             result = cls(**value)
         except TypeError:
             raise Malformed("not a result") from None
-        if not isinstance(result.job_id, str) or not isinstance(result.success, bool):
-            raise Malformed("a result has a job_id and says whether it is a success")
+        for name, kind in _OF_A_RESULT.items():
+            found = getattr(result, name)
+            if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
+                raise Malformed(f"{name}: of a result, that is not {found!r}"[:200])
         return result
+
+
+_OF_A_RESULT: dict[str, type | tuple[type, ...]] = {
+    "job_id": str,
+    "query": str,
+    "success": bool,
+    "error": str,
+    "total_hits": int,
+    "events": list,
+    "took_ms": (int, float),
+}

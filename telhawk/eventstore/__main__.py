@@ -98,9 +98,9 @@ def _time(value: object, default: str) -> str:
         return default
     try:
         time_ = datetime.fromisoformat(str(value))
-    except ValueError:
+        return (time_ if time_.tzinfo else time_.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):  # the first day of all, east of Greenwich, is in no year in UTC
         raise _unreadable("range: times as in RFC 3339 are wanted") from None
-    return (time_ if time_.tzinfo else time_.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def _bulk_events(body: bytes) -> Any:

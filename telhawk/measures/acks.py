@@ -26,7 +26,8 @@ MAX_DELIVER = 3
 BACKOFF_S = (1.0, 4.0)
 # A job is kept from being delivered again for as long as it is worked on, up to the document's AckWait.
 LONGEST_S = 30.0
-ENVELOPE_MOST = 256 * 1024
+# As JSON, in which a byte may need six.
+ENVELOPE_MOST = 512 * 1024
 
 DEAD_LETTERS = StreamConfig(
     name="SEARCH_DLQ",
@@ -128,9 +129,12 @@ class Acknowledger:
 
 
 def _envelope(data: bytes) -> object:
-    try:
-        if len(data) <= ENVELOPE_MOST:
-            return parse(data)
-    except Malformed:
-        pass
-    return data[:ENVELOPE_MOST].decode(errors="replace")
+    """What was sent, as JSON, or as text; of what is too large for a letter, the beginning."""
+    with suppress(Malformed, RecursionError):
+        value = parse(data)
+        if len(encode([value])) <= ENVELOPE_MOST:
+            return value
+    text = data[:ENVELOPE_MOST].decode(errors="replace")
+    while len(encode(text)) > ENVELOPE_MOST:
+        text = text[: len(text) // 2]
+    return text

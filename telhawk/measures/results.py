@@ -12,7 +12,7 @@ from nats.js.kv import KeyValue
 
 from telhawk.messaging import Client, MessagingError, OnePublish
 from telhawk.messaging.nats import BROKER_ERRORS, deadline, reason
-from telhawk.wire import Job, Result
+from telhawk.wire import Job, Malformed, Result
 from telhawk.wiring import HeadersFor
 
 BUCKET = KeyValueConfig(
@@ -54,7 +54,7 @@ class Bucket:
     async def get(self, key: str) -> bytes | None:
         """What is there. Raises MessagingError when that cannot be told within a second."""
         entry = await self._call(lambda bucket: bucket.get(key), READ_WITHIN_S)
-        return None if entry is None else entry.value
+        return None if entry is None else entry.value or b""
 
     async def _call(self, call: Callable[[KeyValue], Awaitable[T]], within_s: float) -> T | None:
         try:
@@ -100,10 +100,20 @@ class BucketResults:
         """The result, or None while there is none. Raises KeyError for an unknown job, MessagingError."""
         value = await self._bucket.get(job_id)
         if value is not None:
-            return Result.decode(value)
+            return _read(job_id, value)
         if job_id not in self._accepted and await self._bucket.get(_accepted(job_id)) is None:
             raise KeyError(job_id)
         return None
+
+
+def _read(job_id: str, value: bytes) -> Result:
+    # Nothing better will come, and whoever asks has made no mistake.
+    try:
+        result = Result.decode(value)
+        why = "" if result.job_id == job_id else "it is of another query"
+    except Malformed as error:
+        why = str(error)
+    return Result(job_id, "", False, error=f"its result cannot be read: {why}") if why else result
 
 
 def _accepted(job_id: str) -> str:

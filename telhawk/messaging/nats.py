@@ -78,12 +78,29 @@ class NatsConfig:
         }
 
 
+class _Connection(NatsConnection):
+    """nats-py's client, which ends its reading for good at a status or a subject that is no text."""
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except (UnicodeDecodeError, IndexError) as error:
+            await self._error_cb(error)
+            return None
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        try:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        except UnicodeDecodeError as error:
+            await self._error_cb(error)
+
+
 class NatsClient:
     """One connection, kept by nats-py. Built by `connect`."""
 
     def __init__(self, config: NatsConfig) -> None:
         self._config = config
-        self._nats = NatsConnection()
+        self._nats = _Connection()
         self._up = asyncio.Event()
         self._closing = False
         self._error: Exception | None = None
@@ -241,7 +258,7 @@ class NatsClient:
         self._error = error
         if not self._failed.done():
             self._failed.set_result(error)
-        if isinstance(error, nats.errors.SlowConsumerError):
+        if isinstance(error, (nats.errors.SlowConsumerError, UnicodeDecodeError)):
             self._config.say(broker_error(self._config.name, error))
 
     async def _on_disconnected(self) -> None:

@@ -48,6 +48,9 @@ class Identity:
     async def _post(self, route: str, body: object) -> tuple[int, Any]:
         try:
             answer = await self._caller.post(f"{self._url}/{route}", encode(body), {})
-            return answer.status, parse(answer.body)
+            said = parse(answer.body)
         except (CallError, Malformed) as error:
             raise Unreachable(f"authenticate: {error}") from error
+        if answer.status >= 500:
+            raise Unreachable(f"authenticate: status {answer.status}")
+        return answer.status, said

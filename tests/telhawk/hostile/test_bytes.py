@@ -1,0 +1,232 @@
+"""Any bytes at all on every route: each is answered, with a type where it is refused, and the service goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.telhawk.conftest import Stack
+
+from .bounds import JSON, bounded
+from .conftest import Addresses, started
+
+QUERY = {"query": "marker:x"}
+ROUTES: Mapping[tuple[str, str], object] = {
+    ("web", "/api/auth/login"): {"username": "admin", "password": "admin"},
+    ("web", "/api/search"): QUERY,
+    ("web", "/api/async-query/submit"): QUERY,
+    ("search", "/api/v1/search"): QUERY,
+    ("authenticate", "/api/v1/auth/login"): {"username": "admin", "password": "admin"},
+    ("authenticate", "/api/v1/auth/validate"): {"token": "t"},
+    ("authenticate", "/api/v1/auth/refresh"): {"refresh_token": "t"},
+    ("eventstore", "/ocsf-events/_search"): {"query": {"query_string": {"query": "x"}, "range": {"time": {}}}},
+    ("eventstore", "/_bulk"): {"index": {}},
+}
+"""What takes a body, with one that is right, or nearly so."""
+GETS = [
+    ("web", "/api/health"),
+    ("web", "/api/ready"),
+    ("web", "/metrics"),
+    ("web", "/api/async-query/status/x"),
+    ("search", "/healthz"),
+    ("search", "/readyz"),
+    ("search", "/metrics"),
+    ("authenticate", "/healthz"),
+    ("eventstore", "/"),
+    ("eventstore", "/executions?after=0"),
+]
+EARLY = {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:59:59-14:00"}
+MANY = b'{"query": "' + b"x" * 9_000_000 + b'"}'
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def must_be_typed(self, service: str) -> None:
+        """A refusal says what is wrong in the form of its service; nothing fails but what may do better later."""
+        if self.status < 400:
+            return
+        assert self.status < 500 or (self.status == 503 and int(self.headers["Retry-After"]) >= 1), self
+        said = json.loads(self.body)
+        if service in ("web", "search"):
+            assert self.headers["Content-Type"].startswith("application/problem+json"), self
+            assert said["type"].startswith("urn:telhawk:"), self
+            assert (said["status"], bool(said["detail"])) == (self.status, True), self
+        elif service == "authenticate":
+            assert said["error"], self
+            assert said["message"], self
+        else:
+            assert said["error"]["type"], self
+            assert said["error"]["reason"], self
+
+
+def ask(url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answered:
+    at = urlsplit(url)
+    connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=5)
+    try:
+        connection.request(method, path, body, dict(headers))
+        response = connection.getresponse()
+        return Answered(response.status, dict(response.getheaders()), response.read())
+    except BrokenPipeError:  # refused by its length, before all of it was sent
+        response = connection.response_class(connection.sock, method=method)
+        response.begin()
+        return Answered(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
+@st.composite
+def bodies(draw: st.DrawFn, right: object) -> bytes:
+    """Bytes, text, JSON, or what is right with one value that is not."""
+    kind = draw(st.sampled_from(["bytes", "text", "json", "changed", "changed", "cut"]))
+    if kind == "bytes":
+        return draw(st.binary(max_size=60))
+    if kind == "text":
+        return draw(st.text(max_size=30)).encode(errors="replace")
+    if kind == "json":
+        return json.dumps(draw(JSON)).encode()
+    assert isinstance(right, dict)
+    names = [*right, "time_range", "limit", "size", "unknown"]
+    changed = json.dumps(right | {draw(st.sampled_from(names)): draw(JSON)}).encode()
+    return changed if kind == "changed" else changed[: draw(st.integers(0, len(changed)))]
+
+
+def bombard(addresses: Addresses, token: str, *, examples: int = 200) -> set[tuple[str, str, int]]:
+    """The routes that were asked, each with the statuses that it gave."""
+
+    @bounded(examples)
+    @given(st.sampled_from(sorted(ROUTES)).flatmap(lambda at: st.tuples(st.just(at), bodies(ROUTES[at]))))
+    def asked(attack: tuple[tuple[str, str], bytes]) -> None:
+        (service, path), body = attack
+        answered = ask(addresses[service], "POST", path, body, headers)
+        answered.must_be_typed(service)
+        seen.add((service, path, answered.status))
+
+    seen: set[tuple[str, str, int]] = set()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    asked()
+    return seen
+
+
+async def test_every_body_is_answered(stack: Stack, addresses: Addresses) -> None:
+    seen = await asyncio.to_thread(bombard, addresses, stack.token)
+    for service, path in ROUTES:
+        assert {400} <= {status for *at, status in seen if at == [service, path]}, path
+    assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[" * 100_000, b'{"a":' * 900 + b"1" + b"}" * 900, b"\x00" * 70_000, MANY, b'{"query": "\\udfff"}'],
+    ids=["empty", "null", "deep", "deep and closed", "zeros", "huge", "surrogate"],
+)
+async def test_bodies_at_the_edge_are_refused(stack: Stack, addresses: Addresses, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    for service, path in ROUTES:
+        answered = await asyncio.to_thread(ask, addresses[service], "POST", path, body, headers)
+        answered.must_be_typed(service)
+        if path != "/_bulk" or body:
+            assert answered.status in (400, 413), (path, answered)
+    assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
+
+
+async def test_times_at_both_ends_of_the_calendar_are_answered(stack: Stack, addresses: Addresses) -> None:
+    """What has no time in UTC is refused, and not asked of the store again and again."""
+    for path in ("/api/search", "/api/async-query/submit"):
+        status, answer = await stack.call("POST", path, json=QUERY | {"time_range": EARLY})
+        assert (status, answer["type"]) == (400, "urn:telhawk:invalid-request"), answer
+    query = {"query": {"query_string": {"query": "x"}, "range": {"time": {"gte": EARLY["from"]}}}}
+    url = addresses["eventstore"]
+    answered = await asyncio.to_thread(ask, url, "POST", "/ocsf-events/_search", json.dumps(query).encode(), {})
+    answered.must_be_typed("eventstore")
+    assert answered.status == 400
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+async def test_every_method_is_answered(stack: Stack, addresses: Addresses, method: str) -> None:
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    for service, path in [*ROUTES, *GETS]:
+        answered = await asyncio.to_thread(ask, addresses[service], method, path, b"", headers)
+        if method != "HEAD":
+            assert answered.status == 405, (path, answered)
+            answered.must_be_typed(service)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET\r\n\r\n",
+        b"GET / HTTP/nine\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /%ff%00?%ff=%00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 300 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"y" * 70_000 + b"\r\n\r\n",
+        b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
+        b"\x1b[31m <script> HTTP/1.1\r\n\r\n",
+    ],
+    ids=["short", "version", "address", "path", "length", "many", "long", "long path", "tls", "control"],
+)
+async def test_what_is_hardly_http_is_answered(stack: Stack, addresses: Addresses, head: bytes) -> None:
+    for service, url in addresses.items():
+        reader, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
+        writer.write(head)
+        said = await asyncio.wait_for(reader.read(100), 5)
+        writer.close()
+        assert said.startswith(b"HTTP/1."), (service, said)
+        status = int(said.split()[1])
+        assert status in (200, 501, 505) or 400 <= status < 500, (service, said)
+    assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(["X-Request-Id", "Idempotency-Key", "X-Attempt", "X-Opaque-Id", "X-Worker", "Accept", "Cookie"]),
+    st.one_of(
+        st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=30),
+        st.sampled_from(["../..", "<script>", "\x1b[2J", "a" * 5000, "1" * 40]),
+    ),
+)
+
+
+async def test_every_header_is_answered(stack: Stack, addresses: Addresses) -> None:
+    @bounded(150)
+    @given(st.sampled_from([*sorted(ROUTES), *GETS]), HEADERS)
+    @example(("search", "/api/v1/search"), {"Idempotency-Key": "a.b *"})
+    def asked(at: tuple[str, str], headers: dict[str, str]) -> None:
+        right = ROUTES.get(at)
+        body = None if right is None else json.dumps(right).encode()
+        method = "GET" if right is None else "POST"
+        sent = {"Authorization": f"Bearer {stack.token}", **headers}
+        try:
+            answered = ask(addresses[at[0]], method, at[1], body, sent)
+        except ValueError:  # http.client does not send every header
+            return
+        assert answered.status < 500 or answered.status == 503, answered
+        seen.add(answered.status)
+
+    seen: set[int] = set()
+    await asyncio.to_thread(asked)
+    assert 200 in seen
+    assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
+
+
+async def test_a_route_that_loses_its_request_is_found(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that reads its body unchecked answers 500 to what is no JSON."""
+    addresses = await started(stack, "all")
+    monkeypatch.setattr("telhawk.web.routes.body_of", lambda request: request.json())
+    with pytest.raises(AssertionError, match="status=500"):
+        await asyncio.to_thread(bombard, addresses, stack.token)
