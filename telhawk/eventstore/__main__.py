@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from telhawk.eventstore.store import Asked, Store
 from telhawk.plainhttp import Answer, JsonServer, Refusal, Request, parse
@@ -12,8 +13,6 @@ from telhawk.settings import Settings, load
 
 SIZE_DEFAULT, SIZE_MOST = 10, 10_000
 EARLIEST, LATEST = "", "~"
-
-T = TypeVar("T")
 
 
 def server(settings: Settings) -> JsonServer:
@@ -55,8 +54,8 @@ def asked(body: Any, headers: dict[str, str]) -> Asked:
     if not isinstance(body, dict):
         raise _unreadable("an object is wanted")
     try:
-        text = _first(body.get("query"), "query", str)
-        span = _first(body.get("query"), "time", dict) or {}
+        text = next((found for found in _named(body.get("query"), "query") if isinstance(found, str)), None)
+        span = _span(body.get("query"))
     except RecursionError:
         raise _unreadable("the query is nested too deep") from None
     if text is None:
@@ -79,25 +78,33 @@ def asked(body: Any, headers: dict[str, str]) -> Asked:
     )
 
 
-def _first(tree: object, name: str, kind: type[T]) -> T | None:
-    """The first value of this kind under `name`, anywhere in a tree of JSON."""
+def _named(tree: object, name: str) -> Iterator[object]:
+    """The values under `name`, anywhere in a tree of JSON."""
     if isinstance(tree, dict):
-        value = tree.get(name)
-        if isinstance(value, kind):
-            return value
+        if name in tree:
+            yield tree[name]
         tree = list(tree.values())
     if isinstance(tree, list):
         for branch in tree:
-            if (found := _first(branch, name, kind)) is not None:
-                return found
-    return None
+            yield from _named(branch, name)
+
+
+def _span(tree: object) -> Mapping[str, object]:
+    span: Mapping[str, object] = {}
+    for found in _named(tree, "range"):
+        if not isinstance(found, dict) or not isinstance(found.get("time", {}), dict):
+            raise _unreadable("range: an object with a time, which is one too, is wanted")
+        span = span or found.get("time", {})
+    return span
 
 
 def _time(value: object, default: str) -> str:
     if value is None:
         return default
+    if not isinstance(value, str):
+        raise _unreadable("range: times are texts")
     try:
-        time_ = datetime.fromisoformat(str(value))
+        time_ = datetime.fromisoformat(value)
         return (time_ if time_.tzinfo else time_.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
     except (ValueError, OverflowError):  # the first day of all, east of Greenwich, is in no year in UTC
         raise _unreadable("range: times as in RFC 3339 are wanted") from None

@@ -155,6 +155,17 @@ async def test_times_at_both_ends_of_the_calendar_are_answered(stack: Stack, add
     assert answered.status == 400
 
 
+@pytest.mark.parametrize(
+    "span", ["today", [], None, {"time": "today"}, {"time": {"gte": 20260101}}, {"time": {"lte": "x"}}]
+)
+async def test_the_event_store_ignores_no_range_that_is_none(addresses: Addresses, span: object) -> None:
+    query = {"query": {"bool": {"must": [{"query_string": {"query": "x"}}, {"range": span}]}}}
+    url = addresses["eventstore"]
+    answered = await asyncio.to_thread(ask, url, "POST", "/ocsf-events/_search", json.dumps(query).encode(), {})
+    answered.must_be_typed("eventstore")
+    assert answered.status == 400
+
+
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 async def test_every_method_is_answered(stack: Stack, addresses: Addresses, method: str) -> None:
     headers = {"Authorization": f"Bearer {stack.token}"}
