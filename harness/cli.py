@@ -15,9 +15,11 @@ from typing import Any, Never, ParamSpec
 import click
 
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
+from harness.history.shown import escaped
 from harness.runtime.choosing import PROCESSES, RUNTIMES
 
 REPORTS = Path("reports")
+LINES = "\n"
 P = ParamSpec("P")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -39,12 +41,16 @@ class _Command(click.Group):
             click.echo("interrupted", err=True)
             sys.exit(130)
         except UsageError as error:
-            click.echo(f"error: {error}", err=True)
+            _say(error)
             sys.exit(EXIT_USAGE)
         except HarnessError as error:
-            click.echo(f"error: {error}", err=True)
+            _say(error)
             sys.exit(2)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(error: HarnessError) -> None:
+    click.echo(f"error: {escaped(str(error), keeping=LINES)}", err=True)
 
 
 @click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})

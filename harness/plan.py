@@ -168,7 +168,7 @@ def find_run(reports: Path, name: str) -> Path:
 def write_json(path: Path, value: object) -> None:
     """Writes a file whole or not at all, the same bytes for the same value."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     beside.replace(path)
 
 

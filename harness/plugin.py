@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import pytest
 
 from harness.errors import HarnessError, UsageError
+from harness.history.shown import escaped
 from harness.marks import DOCUMENTATION, SETTINGS
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def session_of(config: pytest.Config) -> Session | None:
         try:
             config.stash[_SESSION] = Session.open({key: _asked(config, key) for key in SETTINGS}, config.rootpath)
         except UsageError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(escaped(str(error), keeping="\n")) from error
     return config.stash[_SESSION]
 
 
@@ -116,7 +117,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         leave = session.sort([item for item in items if _uses_run(item)]) if session is not None else []
     except UsageError as error:
         del config.stash[_SESSION]  # pytest still says that it has collected; there is nothing to plan
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(escaped(str(error), keeping="\n")) from error
     if leave:
         config.hook.pytest_deselected(items=leave)
         items[:] = [item for item in items if item not in leave]
@@ -154,7 +155,7 @@ def run(request: pytest.FixtureRequest, nats_state: str) -> Iterator[Run]:
     try:
         yield session.run(request.node, nats_state)
     except HarnessError as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.fail(escaped(str(error), keeping="\n"), pytrace=False)
 
 
 @pytest.hookimpl(tryfirst=True)

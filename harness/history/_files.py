@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import HistoryError
 from harness.history import clock, rows
+from harness.history.shown import REDACTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REDACTED = "[redacted]"
 _json_text = json.encoder.encode_basestring_ascii
 
 

@@ -17,9 +17,10 @@ from urllib.parse import quote
 
 from harness.errors import HistoryError
 from harness.history import clock, rows
-from harness.history._files import REDACTED, GrowingFile, Texts, as_text, header, plain
+from harness.history._files import GrowingFile, Texts, as_text, header, plain
 from harness.history.lines import KINDS
 from harness.history.rows import CODE_OF_OUTCOME, OpId, Outcome, Step
+from harness.history.shown import REDACTED, without_credentials
 
 META = "meta.json"
 _DISK_FULL = "free some space and run again; what was recorded so far can be judged, and is marked incomplete"
@@ -171,9 +172,7 @@ class Recorder:
             raise HistoryError(
                 f"no kind of line is called {kind!r}", where=self.name, fix="see harness/history/lines.py"
             )
-        line = {"kind": kind, "t_ns": _now_ns() if t_ns is None else t_ns, **fields}
-        if self._secrets:
-            line = self._redact_tree(line)
+        line = self._redact_tree({"kind": kind, "t_ns": _now_ns() if t_ns is None else t_ns, **fields})
         try:
             text = json.dumps(line, allow_nan=False, default=as_text)
         except (TypeError, ValueError):  # keys that are no strings, nan
@@ -251,7 +250,7 @@ class Recorder:
     def _redact(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
-        return text
+        return without_credentials(text)
 
     def _redact_tree(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from typing import TypeVar, cast
+
+from harness.history.shown import escaped
 
 LONGEST = 4000
 """Characters of one text that are shown; a service can put a megabyte into an error."""
 
 TIMES = frozenset({"s", "ms"})
 """Units of time: only a time has a margin to its bound."""
-
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Controls (ANSI escapes begin with one), bidirectional overrides and other invisible marks, lone surrogates,
-private and unassigned code points, line and paragraph separators."""
 
 T = TypeVar("T")
 
@@ -23,13 +20,8 @@ def plain(text: str, *, longest: int = LONGEST) -> str:
     """`text` on one line, with each character that could move, hide or recolour others written as its escape."""
     cut = len(text) - longest
     shown = text if cut <= 0 else text[:longest]
-    if not (shown.isascii() and shown.isprintable()):
-        shown = "".join(_escaped(char) if unicodedata.category(char) in _UNSAFE else char for char in shown)
+    shown = escaped(shown)
     return shown if cut <= 0 else f"{shown}... ({cut:,} characters more)"
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def plain_tree(tree: T) -> T:

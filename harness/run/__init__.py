@@ -79,7 +79,7 @@ class Run:
             finally:
                 self._world = None
         verdict = judging.judge_scenario(self.setting.folder)
-        judging.keep(self.setting.folder, self.setting.system.path)
+        judging.keep(self.setting.folder, self.setting.system)
         if raised is not None:
             raise raised
         return verdict

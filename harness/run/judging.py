@@ -17,16 +17,20 @@ from harness.guarantees._base import NS, end_ns
 from harness.history.reader import FaultSpan, History
 from harness.history.recorder import write_synced
 from harness.history.rows import Outcome
+from harness.history.shown import REDACTED, escaped, without_credentials
+from harness.system.loader import secrets
+from harness.system.model import SystemFile
 from harness.verdict import Expectation, Finding, merge
 
 JSON = dict[str, Any]
 SCHEMA = 1
+TAB = "\t"
 
 
 def judge_scenario(folder: Path) -> JSON:
     """Judges the history in `folder`/history and writes `folder`/verdict.json; returns what it wrote."""
     verdict = _verdict(History.open(folder / "history", still=True))
-    text = json.dumps(verdict, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(verdict, indent=1) + "\n"
     write_synced(folder / "verdict.json", text.encode())
     return verdict
 
@@ -118,8 +122,11 @@ def _finding(finding: Finding) -> JSON:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
 
-def keep(folder: Path, system_file: Path) -> None:
-    """What the folder holds beside the verdict: the history in columns, each node's output, the system file."""
+def keep(folder: Path, system: SystemFile) -> None:
+    """What the folder holds beside the verdict: the history in columns, each node's output, the system file.
+
+    The output has its controls as escapes, so that no terminal obeys them; the system file is without its secrets.
+    """
     from harness.history.compact import compact
 
     logs = folder / "logs"
@@ -128,8 +135,16 @@ def keep(folder: Path, system_file: Path) -> None:
     lines: dict[str, list[str]] = {}
     start = int(history.meta["began_ns"])
     for line in history.lines("output"):
-        lines.setdefault(line["node"], []).append(f"{(line['t_ns'] - start) / NS:9.3f} {line['text']}\n")
+        text = escaped(line["text"], keeping=TAB)
+        lines.setdefault(line["node"], []).append(f"{(line['t_ns'] - start) / NS:9.3f} {text}\n")
     for node, texts in lines.items():
         (logs / f"{node}.log").write_text("".join(texts), encoding="utf-8")
-    (folder / "system.toml").write_bytes(system_file.read_bytes())
+    (folder / "system.toml").write_text(_without_secrets(system), encoding="utf-8")
     compact(folder / "history")
+
+
+def _without_secrets(system: SystemFile) -> str:
+    text = system.path.read_text("utf-8")
+    for secret in sorted(secrets(system, {}), key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return without_credentials(text)

@@ -16,6 +16,7 @@ from harness.system import _checks, _measures, _places
 from harness.system._lines import Lines
 from harness.system._mistakes import Mistake, listed, schema_mistakes
 from harness.system._raw import Raw
+from harness.system._written_out import written_out
 from harness.system.model import SystemFile
 
 READY = Path(__file__).parent / "ready"
@@ -85,8 +86,8 @@ def env_values(system: SystemFile, environ: Mapping[str, str] | None = None) -> 
 
 
 def secrets(system: SystemFile, environ: Mapping[str, str]) -> set[str]:
-    """The values of every {env:X} of the file, for redaction; what is empty or not set is none."""
-    return {environ[name] for name in system.environment() if environ.get(name)}
+    """For redaction: the values of every {env:X} of the file that are set, and what is written out as a secret."""
+    return {environ[name] for name in system.environment() if environ.get(name)} | written_out(system)
 
 
 def _find(name: str) -> Path:

@@ -184,7 +184,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recorder.line("read", source="stream", complete=True, count=30, from_ns=0)
     recorder.close()
     judging.judge_scenario(setting.folder)
-    judging.keep(setting.folder, system.path)
+    judging.keep(setting.folder, system)
     states = {"default": {"expect": "holds", "hardening": None}}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     plan.write_plan(made, plan.Plan(made.name, "bare", "bare", "processes", 1, None, "", states, [planned], (), now))

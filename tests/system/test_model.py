@@ -266,6 +266,31 @@ def test_env_values_and_secrets(orders: SystemFile) -> None:
     assert secrets(orders, {}) == set()
 
 
+def test_secrets_that_are_written_out(load: Load) -> None:
+    text = """
+        [system]
+        name = "written"
+        [broker]
+        version = "2.12.8"
+        connect = { user = "app", password = "hunter22" }
+        [workloads.jobs]
+        kind = "http"
+        rate = 1
+        answers_s = 1
+        [workloads.jobs.submit]
+        url = "http://127.0.0.1:1/"
+        accepted = [202]
+        [workloads.jobs.submit.headers]
+        Authorization = "Basic dXNlcg=="
+        X-Api-Key = "k3y-k3y"
+        X-Token = "short"
+        X-Auth-Key = "written"
+        Accept = "application/json"
+        Cookie = "{env:COOKIE}"
+    """
+    assert secrets(load(text), {}) == {"hunter22", "k3y-k3y", "dXNlcg=="}
+
+
 def test_env_values_names_what_is_not_set(orders: SystemFile) -> None:
     with pytest.raises(UsageError, match=r"not set in the environment: NATS_PASSWORD\n  fix: export NATS_PASSWORD="):
         env_values(orders, {})

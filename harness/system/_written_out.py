@@ -1,0 +1,49 @@
+"""Secrets that a system file has in itself, though {env:NAME} is their place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
+
+from harness.system.model import SystemFile
+from harness.system.placeholders import names
+
+LEAST = 6
+"""Characters of a secret. A shorter one would be found in too much that is none."""
+
+_HEADERS = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:bearer|basic|digest)\s+", re.IGNORECASE)
+
+
+def written_out(system: SystemFile) -> set[str]:
+    """Passwords and tokens of `broker.connect`, and the values of headers that carry credentials.
+
+    What has a placeholder in it is none, nor is what is part of a name that the report needs.
+    """
+    connect = system.broker.connect
+    found = set(_of_headers(system))
+    if connect is not None:
+        found |= {text for text in (connect.password, connect.token) if text}
+    known = [system.system.name, *system.services, *system.workloads, *system.streams, "broker", "load"]
+    return {
+        text for text in found if len(text) >= LEAST and not names(text) and not any(text in name for name in known)
+    }
+
+
+def _of_headers(tree: object) -> Iterator[str]:
+    if isinstance(tree, BaseModel):
+        headers = getattr(tree, "headers", None)
+        if isinstance(headers, Mapping):
+            for name, value in headers.items():
+                if _HEADERS.search(name):
+                    yield _SCHEME.sub("", value, count=1).strip()
+        for name in type(tree).model_fields:
+            yield from _of_headers(getattr(tree, name))
+    elif isinstance(tree, Mapping):
+        for item in tree.values():
+            yield from _of_headers(item)
+    elif isinstance(tree, list | tuple):
+        for item in tree:
+            yield from _of_headers(item)
