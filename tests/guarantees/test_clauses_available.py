@@ -142,6 +142,21 @@ def test_one_operation_in_twenty_may_be_slow(slow: int, verdict: Verdict, how: s
     assert finding.ops == (named(told, *wronged) if verdict is VIOLATED else ())
 
 
+@pytest.mark.parametrize(("open_", "verdict"), [(5, HOLDS), (6, VIOLATED)])
+def test_what_is_never_answered_is_slow(open_: int, verdict: Verdict) -> None:
+    """One in twenty may be; to leave it out would flatter."""
+    with story() as told:
+        told.load(0, END)
+        told.fault(HIT, HEALED)
+        never = [told.op(HIT + n, None) for n in range(open_)]
+        for at in range(HIT + 10, HIT + 10 * (101 - open_), 10):
+            told.done(told.op(at, took=80), at)
+        told.expect("available", latency_ms=100)
+        finding = came_out(told, LATENCY)
+    assert (finding.verdict, finding.counted) == (verdict, 100)
+    assert finding.ops == (named(told, *never) if verdict is VIOLATED else ())
+
+
 @pytest.mark.parametrize(("silence_s", "verdict"), [(0.99, VIOLATED), (1.01, HOLDS), (3.0, INCONCLUSIVE)])
 @pytest.mark.parametrize(("since", "until"), [(5_400, 6_400), (HIT, HIT + 1_000), (HEALED - 1_000, HEALED)])
 def test_silence_is_between_two_accepted_answers_or_the_windows_edges(
