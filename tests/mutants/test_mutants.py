@@ -56,7 +56,17 @@ def ask(judges: Path, controls: list[str]) -> tuple[int, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     off = [word for name in ("cacheprovider", "xdist") for word in ("-p", f"no:{name}")]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", *(str(CONTROLS / control) for control in controls), *off, "-q", "-vv"],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "pytest",
+            *(str(CONTROLS / control) for control in controls),
+            *off,
+            "-q",
+            "-vv",
+            "-x",
+        ],
         cwd=ROOT,
         env=env | {"PYTHONPATH": str(judges), "COLUMNS": "200"},
         stdout=subprocess.PIPE,
