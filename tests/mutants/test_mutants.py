@@ -54,7 +54,7 @@ def harness(folder: Path, diff: str = "") -> Path:
 def ask(judges: Path, controls: list[str]) -> tuple[int, str]:
     """What pytest came to, and said, of these controls with the harness that lies in `judges`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    off = [word for name in ("cacheprovider", "xdist") for word in ("-p", f"no:{name}")]
+    how = ["-p", "no:cacheprovider", "-p", "no:xdist", "-q", "-vv", "-x"]
     done = subprocess.run(
         [
             sys.executable,
