@@ -5,7 +5,7 @@ One worker is started, so that its link is everybody's.
 
 from __future__ import annotations
 
-from harness import Run, degrades, needs, started_with
+from harness import Run, available, degrades, needs, started_with
 
 
 @needs("broker", "worker", "dependency")
@@ -18,6 +18,7 @@ async def test_dependency_down(run: Run) -> None:
         async with run.faults.refused(worker, run.dependency_of(worker)):
             await run.steady(4)
         await run.recovered()
+    run.expect(available(failed=0.05, hangs=None))
 
 
 @needs("broker", "worker", "dependency")

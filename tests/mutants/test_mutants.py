@@ -56,17 +56,7 @@ def ask(judges: Path, controls: list[str]) -> tuple[int, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     how = ["-p", "no:cacheprovider", "-p", "no:xdist", "-q", "-vv", "-x"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "pytest",
-            *(str(CONTROLS / control) for control in controls),
-            *off,
-            "-q",
-            "-vv",
-            "-x",
-        ],
+        [sys.executable, "-P", "-m", "pytest", *(str(CONTROLS / control) for control in controls), *how],
         cwd=ROOT,
         env=env | {"PYTHONPATH": str(judges), "COLUMNS": "200"},
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What is offered is poison, or nothing goes wrong: each patch is caught by the clause that the table names."""
+"""What is offered is poison, or what it needs is away, or nothing: each patch is caught by the clause that the table names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .conftest import Unharmed
 from .sabotage import Patch, of
 
 pytestmark = pytest.mark.sabotage
-PATCHES = of("poison", "calm")
+PATCHES = of("poison", "dependency_down", "calm")
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)

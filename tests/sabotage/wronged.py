@@ -30,14 +30,6 @@ def in_hand(came: Came) -> set[str]:
     return marked(history, {op for op, by in begun.items() if by == node and op not in ended})
 
 
-def in_hand_of_the_entry(came: Came) -> set[str]:
-    """What the entry had accepted when it was asked to stop, and had not handed to the broker."""
-    history = came.history
-    _, since_ns = asked(history)
-    handed = {seen.op for seen in history.sightings(Step.PUBLISHED) if seen.t_ns <= since_ns}
-    return marked(history, {o.id for o in accepted(history) if o.start_ns <= since_ns and o.id not in handed})
-
-
 def begun_after_it_was_asked(came: Came) -> set[str]:
     """What the worker that was asked to stop began all the same."""
     history = came.history
@@ -81,6 +73,11 @@ def done_twice(came: Came) -> set[str]:
     history = came.history
     times = Counter(seen.op for seen in history.sightings(Step.EFFECT) if seen.op is not None)
     return marked(history, {op for op, count in times.items() if count > 1})
+
+
+def failed(came: Came) -> set[str]:
+    """What was accepted, and then told to have failed."""
+    return marked(came.history, {seen.op for seen in came.history.sightings(Step.FAILURE) if seen.op is not None})
 
 
 def refused(came: Came) -> set[str]:
