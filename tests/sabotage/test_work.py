@@ -1,4 +1,4 @@
-"""What is offered is poison, or what it needs is away, or nothing: each patch is caught by the clause that the table names."""
+"""Poison, a dependency that is away, or nothing at all: each patch is caught by the clause that the table names."""
 
 from __future__ import annotations
 

@@ -76,8 +76,9 @@ def done_twice(came: Came) -> set[str]:
 
 
 def failed(came: Came) -> set[str]:
-    """What was accepted, and then told to have failed."""
-    return marked(came.history, {seen.op for seen in came.history.sightings(Step.FAILURE) if seen.op is not None})
+    """What was offered under the fault, accepted, and then told to have failed."""
+    told = {seen.op for seen in came.history.sightings(Step.FAILURE) if seen.op is not None}
+    return came.under() & marked(came.history, told)
 
 
 def refused(came: Came) -> set[str]:
