@@ -11,7 +11,7 @@ from .conftest import Unharmed
 from .sabotage import Patch, of
 
 pytestmark = pytest.mark.sabotage
-PATCHES = of("worker_killed", "worker_terminated")
+PATCHES = of("worker_killed", "worker_terminated", "worker_reset")
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
