@@ -132,8 +132,10 @@ class Sighting:
 
 NONCE_LENGTH = 8
 _ALPHABET = string.ascii_lowercase + string.digits
-# Another run's marker: a nonce with a letter and a digit, standing alone, so that dates and UUIDs are none.
-_FOREIGN = re.compile(r"(?<![\w-])(?=\d*[a-z])(?=[a-z]*\d)([a-z0-9]{8})-(\d+)-(\d+)(?![\w-])", re.ASCII)
+# Another run's marker: a nonce with a letter and a digit, standing alone, so that dates and UUIDs are none. What comes
+# after the nonce is searched first: it begins with a letter of its own, so that a long text is passed over quickly.
+_NUMBERS = re.compile(r"-\d+-\d+(?![\w-])", re.ASCII)
+_NONCE = re.compile(r"(?:^|[^\w-])((?=\d*[a-z])(?=[a-z]*\d)[a-z0-9]{8})", re.ASCII)
 
 
 def new_nonce() -> str:
@@ -159,5 +161,10 @@ def find_markers(nonce: str, text: str) -> Markers:
     ours: dict[OpId, None] = {}
     for writer, n in re.findall(rf"{re.escape(nonce)}-(\d+)-(\d+)", text, re.ASCII):
         ours[OpId(int(writer[:20]), int(n[:20]))] = None  # a marker longer than any integer is still a phantom
-    foreign = {found[0]: None for found in _FOREIGN.finditer(text) if found[1] != nonce}
+    foreign = {
+        f"{before[1]}{numbers[0]}": None
+        for numbers in _NUMBERS.finditer(text)
+        if (before := _NONCE.fullmatch(text, max(0, numbers.start() - NONCE_LENGTH - 1), numbers.start()))
+        and before[1] != nonce
+    }
     return Markers(list(ours), list(foreign))
