@@ -13,7 +13,7 @@ LIVED_NS = 200_000_000
 """A connection counts as back once it lived this long (docs/guarantees.md)."""
 UNTOLD = frozenset({"silent", "frozen", "pause"})
 """Faults that close nothing by themselves, and keep everything from crossing: noticing is the client's own doing."""
-WORKING = frozenset({"latency", "bandwidth", "slicer", "data_limit", "slow_close", "flapping", "packet_loss"})
+WORKING = frozenset({"latency", "bandwidth", "slicer", "data_limit", "slow_close", "flapping", "packet_loss", "reload"})
 """Faults under which a connection may live on, or whose clients' closes nobody could see: nobody need notice."""
 WITHHELD = "absent"
 """The fault by which a provider was not there from the start, so that nobody had a connection."""

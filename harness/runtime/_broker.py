@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
+import signal
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from time import monotonic_ns
 
-from harness.errors import Missing, StartError
+from harness.errors import HarnessError, Missing, StartError
 from harness.runtime import binaries
-from harness.runtime._http import LOOPBACK
-from harness.runtime._node import NodeHost, Port, Recipe, SystemNode
+from harness.runtime._http import LOOPBACK, request
+from harness.runtime._node import LOOK_EVERY_S, NodeHost, Port, Recipe, SystemNode
 from harness.runtime._ready import all_of, by_http, by_port, by_sign_in
 from harness.runtime.contract import Recorder
 from harness.system.model import BROKER, Role, SystemFile
@@ -23,6 +26,8 @@ from harness.system.model import BROKER, Role, SystemFile
 SYSTEM_USER = "nats-harness"
 PASSWORD_VARIABLE = "NATS_HARNESS_PASSWORD"
 CONFIGURATION = "nats-server.conf"
+RELOADED = "reloaded.conf"
+RELOADS_WITHIN_S = 1.5
 CLIENT_SCHEME = "nats"
 OBSERVER = f"{{ user: {SYSTEM_USER}, password: ${PASSWORD_VARIABLE} }}"
 ONE_CREDENTIAL = ("Can not have a single user/pass and", "Can not have a token and")
@@ -59,6 +64,8 @@ class BrokerNode(SystemNode):
         """None where an included configuration leaves no room for a system account: no advisories then."""
         self.sys_password = f"p{secrets.token_hex(16)}"
         recorder.secret(self.sys_password)
+        self._include: str | None = None
+        self._text: Callable[[str | None], str]
 
     @property
     def monitor_url(self) -> str:
@@ -79,16 +86,47 @@ class BrokerNode(SystemNode):
             signs_in = by_port(client, there)
         else:
             signs_in = by_sign_in(client, there, self.sys_user, self.sys_password)
+        self._include = setup.included
+        self._text = partial(self._configuration, system, listens_on=setup.listens_on, store_dir=self.storage)
         self.recipe = Recipe(
             argv,
             environment,
             system.path.parent,
-            files={CONFIGURATION: self._configuration(system, setup.included, setup.listens_on, self.storage)},
+            files={CONFIGURATION: self._text(self._include)},
             ready=all_of(by_http(f"{self.monitor_url}/healthz", partial(self.listens, "monitor")), signs_in),
             fixes={f'authentication error - User "{SYSTEM_USER}"': REFUSED_OBSERVER},
             image=setup.image,
             mounts=setup.mounts,
         )
+
+    async def reload(self, configuration: str | None = None) -> int:
+        """See Node."""
+        assert self.recipe is not None
+        before, process = await self._loaded(), self._running
+        files = {CONFIGURATION: self._text(RELOADED if configuration is not None else self._include)}
+        if configuration is not None:
+            files[RELOADED] = f"{configuration}\n"
+        await self.host.write(files)
+        await process.ask(signal.SIGHUP)
+        try:
+            async with asyncio.timeout(RELOADS_WITHIN_S):
+                while await self._loaded() == before:
+                    await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError as error:
+            lines = "\n    ".join(self.last_lines(5))
+            await self.host.write(self.recipe.files)
+            what = f"it did not take the configuration; its last lines:\n    {lines}"
+            raise HarnessError(what, where=self.name) from error
+        self.recipe = replace(self.recipe, files=files)
+        return monotonic_ns()
+
+    async def _loaded(self) -> object:
+        """When it read its configuration, as its monitoring tells."""
+        try:
+            _, body = await request("GET", self.address("monitor"), "/varz", within_s=RELOADS_WITHIN_S)
+        except (OSError, TimeoutError) as error:
+            raise HarnessError(f"its monitoring does not answer: {error!r}", where=self.name) from error
+        return json.loads(body)["config_load_time"]
 
     async def _has_one_credential(self, system: SystemFile, environment: Mapping[str, str]) -> bool:
         """Whether an included file names one user or a token for all. Raises StartError where it is refused else."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic_ns
 
@@ -36,12 +37,16 @@ class ChildHost:
         """See NodeHost."""
         return await _ready.listens((self.address, port))
 
-    async def start(self, recipe: Recipe, version: str | None, told: Told) -> NodeChild:
+    async def write(self, files: Mapping[str, str]) -> None:
         """See NodeHost."""
-        for path, text in recipe.files.items():
+        for path, text in files.items():
             target = self.dir / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
+
+    async def start(self, recipe: Recipe, version: str | None, told: Told) -> NodeChild:
+        """See NodeHost."""
+        await self.write(recipe.files)
 
         def end(found: Exit) -> None:
             told.exit(found)

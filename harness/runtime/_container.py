@@ -89,12 +89,17 @@ class ContainerHost:
         """See NodeHost."""
         return await self._listens((self.address, port))
 
+    async def write(self, files: Mapping[str, str]) -> None:
+        """See NodeHost."""
+        container, archive = self._container, _archive(files)
+        assert container is not None
+        await self._engine.do(lambda: container.put_archive("/", archive), where=self._node)
+
     async def start(self, recipe: Recipe, version: str | None, told: Told) -> ContainerLife:
         """See NodeHost."""
         container = await self.make(recipe, version)
         if recipe.files:
-            files = _archive(recipe.files)
-            await self._engine.do(lambda: container.put_archive("/", files), where=self._node)
+            await self.write(recipe.files)
         return await ContainerLife.begin(self._node, container, self._engine, told)
 
     async def run(self, command: list[str], env: Mapping[str, str], cwd: str | None) -> int:

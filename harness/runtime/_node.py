@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Literal, Protocol
 
-from harness.errors import HarnessError, StartError, UnknownName
+from harness.errors import HarnessError, StartError, UnknownName, UsageError
 from harness.runtime._child import Exit
 from harness.runtime._hosting import OnLine
 from harness.runtime._http import LOOPBACK
@@ -122,6 +122,9 @@ class NodeHost(Protocol):
 
     async def listens(self, port: int) -> bool:
         """Whether it accepts there."""
+
+    async def write(self, files: Mapping[str, str]) -> None:
+        """Writes files into its folder, whether it runs or not."""
 
     async def start(self, recipe: Recipe, version: str | None, told: Told) -> NodeProcess:
         """Writes the recipe's files and starts it. Raises StartError where it cannot be run."""
@@ -295,6 +298,10 @@ class SystemNode:
             raise HarnessError("not all of its tasks would go on", where=self.name) from error
         self._line("resumed", t_ns=t_ns, pid=self._running.pid)
         return t_ns
+
+    async def reload(self, configuration: str | None = None) -> int:
+        """See Node."""
+        raise UsageError(f"{self.name} is no broker, so it has no configuration of ours", fix="reload run.broker")
 
     async def refuse(self) -> None:
         """Makes the links that lead to it refuse, those that do not yet."""

@@ -128,6 +128,13 @@ class Node(Protocol):
     async def resume(self) -> int:
         """Lets it go on; t_ns at which they were seen to run."""
 
+    async def reload(self, configuration: str | None = None) -> int:
+        """Lets the broker read its configuration again, with these lines instead of the file that it includes.
+
+        None: with that file. t_ns at which its monitoring told of it. Raises HarnessError where it does not take them,
+        and UsageError for a service.
+        """
+
     def last_lines(self, count: int = 20) -> list[str]:
         """What it printed last."""
 

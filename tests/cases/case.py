@@ -59,8 +59,8 @@ class Case:
         """The system runs in a folder of its own, where its book is."""
         place = folder / "system"
         place.mkdir()
-        for script in SYSTEMS.glob("*.py"):
-            shutil.copy(script, place)
+        for beside in [*SYSTEMS.glob("*.py"), *SYSTEMS.glob("*.conf")]:
+            shutil.copy(beside, place)
         (place / self.system).write_text(text, "utf-8")
         settles_s = load_system(str(place / self.system)).promises.settles_s
         came = await came_of(
@@ -120,6 +120,14 @@ def markers(came: Came, operations: list[Operation]) -> list[str]:
 CASES = {
     case.id: case
     for case in (
+        Case(
+            "CB-03",
+            "synadia-io/nex#521",
+            "credentials.toml",
+            ('CLOSED = "for good"', 'CLOSED = "renewed"'),
+            "reconnects.reconnects",
+            "violated",
+        ),
         Case(
             "CB-04",
             "automagik-dev/omni#807",

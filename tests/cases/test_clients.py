@@ -14,6 +14,37 @@ from .case import CASES, accepted, done, markers, refused
 pytestmark = pytest.mark.alone
 
 
+# ---- CB-03: credentials that change under way ------------------------------------------------------------------------
+
+OTHERS = "authorization { users = [ { user: desk, password: second }, { user: observer, password: observing } ] }"
+
+
+async def replaced(run: Run) -> None:
+    """For two seconds the desk's password is another one."""
+    async with run.load():
+        await run.steady(1)
+        async with run.faults.reload(run.broker, configuration=OTHERS):
+            await run.steady(2)
+        await run.recovered(3)
+    run.expect(reconnects())
+
+
+async def test_a_client_whose_password_was_none_for_a_while_is_never_back(tmp_path: Path) -> None:
+    came = await CASES["CB-03"].as_reported(replaced, tmp_path)
+    came.must_have_bitten("reload")
+    came.must("violated", "reconnects.works")
+    assert came.finding("reconnects.reconnects")["reason"].startswith("desk-0 never, in ")
+    came.must("holds", "no_loss", "effects")  # what is refused is not lost
+    assert len(refused(came)) >= 100
+
+
+async def test_a_service_that_makes_itself_a_new_client_is_back(tmp_path: Path) -> None:
+    came = await CASES["CB-03"].as_control(replaced, tmp_path)
+    came.must_have_bitten("reload")
+    came.must("holds", "reconnects.works", "no_loss", "effects")
+    assert came.finding("reconnects.reconnects")["counted"] == 1
+
+
 # ---- CB-04: a client that gives up ----------------------------------------------------------------------------------
 
 

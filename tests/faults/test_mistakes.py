@@ -60,6 +60,7 @@ def _wrong(run: Run) -> dict[str, Callable[[], Any]]:
         "frozen: provider is None": lambda: faults.frozen(None, None),
         "kill: node is None": lambda: faults.kill(run.entry),
         "restart: by is 'sigkill'\n  fix: one of 'kill', 'terminate'": lambda: faults.restart(broker, by="sigkill"),
+        "reload: missing a required argument: 'configuration'": lambda: faults.reload(broker),
         "there is no link from broker-0 to broker-0": lambda: faults.silent(broker, broker),
         "a rolling restart of no nodes": lambda: faults.rolling_restart(run.workers),
         "the system has no worker\n  fix: mark": lambda: faults.kill(run.a_worker),

@@ -65,15 +65,45 @@ def test_node_that_is_down_is_an_error_and_the_outer_fault_heals(tmp_path: Path)
     async def scenario(run: Run) -> None:
         async with run.load():
             async with run.faults.kill(run.broker):
-                for kind in ("kill", "terminate", "restart", "crash_loop", "pause"):
+                for kind in ("kill", "terminate", "restart", "crash_loop", "pause", "reload"):
+                    more = {"configuration": ""} if kind == "reload" else {}
                     with pytest.raises(HarnessError, match="broker-0 does not run"):
-                        async with getattr(run.faults, kind)(run.broker):
+                        async with getattr(run.faults, kind)(run.broker, **more):
                             raise AssertionError("it began")
             await run.steady(1)
 
     verdict = judged(scenario, tmp_path / "scenario")
     assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [("kill", True)]
     assert verdict["troubles"] == []
+
+
+def test_a_configuration_that_the_broker_does_not_take_has_not_bitten(tmp_path: Path) -> None:
+    """It goes on with the one that it has, and its words are in the history."""
+
+    async def scenario(run: Run) -> None:
+        async with run.load():
+            async with run.faults.reload(run.broker, configuration="max_payload: many"):
+                await run.steady(1)
+            await run.steady(1)
+
+    verdict = judged(scenario, tmp_path / "scenario")
+    assert [(fault["kind"], fault["bit"]) for fault in verdict["faults"]] == [("reload", False)]
+    told = [
+        line for line in History.open(tmp_path / "scenario" / "history").lines("fault") if line["event"] == "failed"
+    ]
+    assert len(told) == 1
+    assert "it did not take the configuration; its last lines:" in told[0]["detail"]
+    assert "reloaded.conf:1:" in told[0]["detail"]
+
+
+def test_a_service_has_no_configuration_of_ours(tmp_path: Path) -> None:
+    async def scenario(run: Run) -> None:
+        async with run.load():
+            with pytest.raises(UsageError, match="is no broker"):
+                async with run.faults.reload(run.workers[0], configuration=""):
+                    raise AssertionError("it began")
+
+    judged(scenario, tmp_path / "scenario", system=ORDERS)
 
 
 def test_nested_faults_heal_in_any_order(tmp_path: Path) -> None:

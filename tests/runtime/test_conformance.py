@@ -365,6 +365,20 @@ async def test_direct_addresses(alone: SystemRuntime) -> None:
         broker.direct("cluster")
 
 
+async def test_the_broker_reads_other_lines_and_its_own_again(alone: SystemRuntime, lines: Lines) -> None:
+    """Who is let in changes while it runs; our observer stays, and what it does not take changes nothing."""
+    broker = alone.broker
+    await broker.reload("authorization { users = [ { user: app, password: second } ] }")
+    with pytest.raises((AssertionError, OSError)):
+        await Wire.dial(broker.address())
+    with pytest.raises(HarnessError, match="did not take the configuration"):
+        await broker.reload("max_payload: many")
+    await broker.reload()
+    login = f'{{"verbose":false,"user":"{broker.sys_user}","pass":"{broker.sys_password}"}}'
+    for wire in (await Wire.dial(broker.address()), await Wire.dial(broker.address(), login)):
+        await wire.close()
+
+
 async def test_the_broker_takes_our_observer_and_anybody(alone: SystemRuntime, lines: Lines) -> None:
     broker = alone.broker
     anybody = await Wire.dial(broker.address())

@@ -52,8 +52,14 @@ CROWD = int(os.environ.get("CROWD", "1"))
 JITTER_S = float(os.environ.get("JITTER_S", "0"))
 RETURNS_AFTER_S = 2
 """nats-py's own wait between two attempts."""
+CLOSED = os.environ.get("CLOSED", "")
+"""Whether a client that its library has closed is gone "for good", or "renewed" by the service."""
 STOPS = os.environ.get("STOPS", "")
 """What a hand does on SIGTERM: drain its client, or close it; without either it just ends."""
+
+
+MADE: list[Client] = []
+"""The clients that this process has had; the last one works."""
 
 
 def tell(*words: object) -> None:
@@ -62,14 +68,29 @@ def tell(*words: object) -> None:
 
 
 async def connected() -> Client:
-    """The one client of this process, made with OPTIONS."""
+    """A client of this process, made with OPTIONS."""
     client = Client()
 
     async def error(error: Exception) -> None:
         tell("nats:", error or type(error).__name__)
 
-    await client.connect(os.environ["NATS_URL"], name=os.environ["NAME"], error_cb=error, **OPTIONS)
+    async def closed() -> None:
+        if CLOSED == "renewed" and client in MADE:
+            begin(renew())
+
+    await client.connect(os.environ["NATS_URL"], name=os.environ["NAME"], error_cb=error, closed_cb=closed, **OPTIONS)
+    MADE.append(client)
     return client
+
+
+async def renew() -> None:
+    """Makes another client, as soon as the broker lets it in."""
+    while True:
+        await asyncio.sleep(0.1)
+        with suppress(Error, OSError, TimeoutError):
+            await asyncio.wait_for(connected(), 1)
+            break
+    await asyncio.Event().wait()
 
 
 # ---- the desk: one function a way to send ---------------------------------------------------------------------------
@@ -148,14 +169,14 @@ SENDERS: dict[str, Callable[[Client, str], Awaitable[None]]] = {
 }
 
 
-async def be_desk(client: Client, port: int) -> None:
+async def be_desk(port: int) -> None:
     """The entry, for ever."""
     send = SENDERS[SENDS]
 
     async def take(request: web.Request) -> web.Response:
         note = str((await request.json())["note"])
         try:
-            await send(client, note)
+            await send(MADE[-1], note)
         except Error as error:
             return web.json_response({"reason": repr(error)}, status=503)
         return web.json_response({}, status=202)
@@ -293,7 +314,7 @@ async def main() -> None:
     """Connects, and is what the first argument says."""
     client = await connected()
     if sys.argv[1] == "desk":
-        await be_desk(client, int(sys.argv[2]))
+        await be_desk(int(sys.argv[2]))
     else:
         await be_hand(client)
 
