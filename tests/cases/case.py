@@ -6,7 +6,10 @@ other. The table is docs/cases.md in code; the tests beside it say which operati
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +65,22 @@ class Case:
         for beside in [*SYSTEMS.glob("*.py"), *SYSTEMS.glob("*.conf")]:
             shutil.copy(beside, place)
         (place / self.system).write_text(text, "utf-8")
+        for version in re.findall(r'"nats-py-([0-9.]+)"', text):
+            install(version, place / f"nats-py-{version}")
         settles_s = load_system(str(place / self.system)).promises.settles_s
         came = await came_of(
             scenario, folder, sins=None, calm=self.calm, settles_s=settles_s, system=place / self.system
         )
         assert not came.verdict["troubles"], came.verdict["troubles"]
         return came
+
+
+def install(version: str, folder: Path) -> None:
+    """Another version of nats-py, in a folder of its own."""
+    command = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps"]
+    wanted = ["--target", str(folder), f"nats-py=={version}"]
+    done = subprocess.run([*command, *wanted], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, f"nats-py {version} cannot be had: {done.stderr}"
 
 
 def told(came: Came, word: str) -> list[str]:
@@ -134,6 +147,22 @@ CASES = {
             "budget.toml",
             ("max_reconnect_attempts=4", "max_reconnect_attempts=-1"),
             "reconnects.reconnects",
+            "violated",
+        ),
+        Case(
+            "CB-04, health",
+            "automagik-dev/omni#807",
+            "green.toml",
+            ('HEALTHY = "always"', 'HEALTHY = "connected"'),
+            "degrades.health",
+            "violated",
+        ),
+        Case(
+            "CB-12",
+            "nats-io/nats.py#806",
+            "untold.toml",
+            ('PYTHONPATH = "nats-py-2.14.0"', 'PYTHONPATH = "."'),
+            "observable.logged",
             "violated",
         ),
         Case(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import Run, bounded, reconnects
+from harness import Run, bounded, degrades, observable, reconnects
 from tests.controls.control import Came
 
-from .case import CASES, accepted, done, markers, refused
+from .case import CASES, accepted, done, markers, outputs, refused
 
 pytestmark = pytest.mark.alone
 
@@ -72,6 +72,58 @@ async def test_a_client_that_goes_on_trying_is_back_at_once(tmp_path: Path) -> N
     came.must_have_bitten("kill")
     came.must("holds", "reconnects.works", "no_loss", "effects")
     assert came.finding("reconnects.reconnects")["counted"] == 1
+
+
+# ---- CB-04, health: a check that is green whatever happens -----------------------------------------------------------
+
+
+async def away_and_looked_at(run: Run) -> None:
+    """The broker is away, and somebody balances the load by what the desk says."""
+    async with run.load():
+        await run.steady(1)
+        async with run.faults.kill(run.broker):
+            await run.steady(2.5)
+        await run.recovered(3)
+    run.expect(degrades())
+
+
+async def test_a_check_that_asks_nobody_is_green_all_the_while(tmp_path: Path) -> None:
+    came = await CASES["CB-04, health"].as_reported(away_and_looked_at, tmp_path)
+    came.must_have_bitten("kill")
+    came.must("holds", "no_loss", "effects")
+    assert len(refused(came)) >= 50
+
+
+async def test_a_check_that_asks_the_client_is_red_and_green_again(tmp_path: Path) -> None:
+    came = await CASES["CB-04, health"].as_control(away_and_looked_at, tmp_path)
+    came.must_have_bitten("kill")
+    came.must("holds", "no_loss", "effects")
+
+
+# ---- CB-12: a loss that no callback tells ----------------------------------------------------------------------------
+
+
+async def lost(run: Run) -> None:
+    """The broker dies under a client that shall not reconnect by itself."""
+    async with run.load():
+        await run.steady(1)
+        async with run.faults.kill(run.broker):
+            await run.steady(2)
+        await run.steady(1)
+    run.expect(observable())
+
+
+async def test_a_client_that_shall_not_reconnect_tells_nobody_that_it_is_lost(tmp_path: Path) -> None:
+    came = await CASES["CB-12"].as_reported(lost, tmp_path)
+    came.must_have_bitten("kill")
+    assert came.finding("observable.logged")["counted"] == 1
+    assert not any("client disconnected" in line for line in outputs(came, "desk-0"))
+
+
+async def test_since_2_15_it_does(tmp_path: Path) -> None:
+    came = await CASES["CB-12"].as_control(lost, tmp_path)
+    came.must_have_bitten("kill")
+    assert came.finding("observable.logged")["counted"] == 1
 
 
 # ---- CB-17: all at once ---------------------------------------------------------------------------------------------

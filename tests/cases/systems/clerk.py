@@ -54,6 +54,8 @@ RETURNS_AFTER_S = 2
 """nats-py's own wait between two attempts."""
 CLOSED = os.environ.get("CLOSED", "")
 """Whether a client that its library has closed is gone "for good", or "renewed" by the service."""
+HEALTHY = os.environ.get("HEALTHY", "always")
+"""When a desk says that it is well: "always", or while it is "connected"."""
 STOPS = os.environ.get("STOPS", "")
 """What a hand does on SIGTERM: drain its client, or close it; without either it just ends."""
 
@@ -67,6 +69,11 @@ def tell(*words: object) -> None:
     print(*words, flush=True)
 
 
+def log(level: str, event: str) -> None:
+    """A line on the output for whoever watches over the service."""
+    tell(json.dumps({"time": time.time(), "level": level, "event": event}))
+
+
 async def connected() -> Client:
     """A client of this process, made with OPTIONS."""
     client = Client()
@@ -74,11 +81,21 @@ async def connected() -> Client:
     async def error(error: Exception) -> None:
         tell("nats:", error or type(error).__name__)
 
+    async def disconnected() -> None:
+        log("warning", "client disconnected")
+
     async def closed() -> None:
         if CLOSED == "renewed" and client in MADE:
             begin(renew())
 
-    await client.connect(os.environ["NATS_URL"], name=os.environ["NAME"], error_cb=error, closed_cb=closed, **OPTIONS)
+    await client.connect(
+        os.environ["NATS_URL"],
+        name=os.environ["NAME"],
+        error_cb=error,
+        closed_cb=closed,
+        disconnected_cb=disconnected,
+        **OPTIONS,
+    )
     MADE.append(client)
     return client
 
@@ -184,8 +201,12 @@ async def be_desk(port: int) -> None:
     async def up(_: web.Request) -> web.Response:
         return web.json_response({})
 
+    async def healthy(_: web.Request) -> web.Response:
+        return web.json_response({}, status=200 if HEALTHY == "always" or MADE[-1].is_connected else 503)
+
     app = web.Application()
     app.router.add_post("/jobs", take)
+    app.router.add_get("/healthy", healthy)
     app.router.add_get("/up", up)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
