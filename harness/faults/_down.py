@@ -6,6 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from signal import Signals
 from typing import Any, Literal
 
 from harness.errors import HarnessError
@@ -79,12 +80,17 @@ class Down(Fault):
                     fix="is another fault of the scenario still on it, or did it end by itself? its log tells",
                 )
 
-    async def end(self, node: Node, how: How = "kill") -> int:
-        """Ends a node; t_ns at which it was seen dead, or, for `terminate`, at which it was asked."""
+    async def end(
+        self, node: Node, how: How = "kill", *, by: Signals | None = None, grace_s: float | None = None
+    ) -> int:
+        """Ends a node; t_ns at which it was seen dead, or, for `terminate`, at which it was asked.
+
+        `by` and `grace_s` as `Node.terminate` takes them.
+        """
         if how == "kill":
             return await node.kill()
         asked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        ending = asyncio.create_task(node.terminate(signalled=asked.set_result))
+        ending = asyncio.create_task(node.terminate(signalled=asked.set_result, by=by, grace_s=grace_s))
         self._ending = ending
         either: set[asyncio.Future[Any]] = {asked, ending}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

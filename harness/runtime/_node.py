@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 from time import monotonic_ns
 from typing import Literal, Protocol
 
@@ -263,12 +264,16 @@ class SystemNode:
         return end.t_ns
 
     async def terminate(
-        self, *, grace_s: float | None = None, signalled: Callable[[int], None] | None = None
+        self,
+        *,
+        grace_s: float | None = None,
+        signalled: Callable[[int], None] | None = None,
+        by: Signals | None = None,
     ) -> tuple[int, int]:
         """See Node."""
         self._expected = True
         process = self._running
-        asked_ns = await process.ask(self._known_recipe.stop_signal)
+        asked_ns = await process.ask(by or self._known_recipe.stop_signal)
         self._line("stopping", t_ns=asked_ns, pid=process.pid)
         if signalled is not None:
             signalled(asked_ns)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from signal import Signals
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -114,11 +115,16 @@ class Node(Protocol):
         """SIGKILL to it and its children; t_ns of its death. Then its links refuse."""
 
     async def terminate(
-        self, *, grace_s: float | None = None, signalled: Callable[[int], None] | None = None
+        self,
+        *,
+        grace_s: float | None = None,
+        signalled: Callable[[int], None] | None = None,
+        by: Signals | None = None,
     ) -> tuple[int, int]:
         """Asks it to stop as the system file says, and kills it after `grace_s`; t_ns of its end, and its exit code.
 
-        `grace_s` None: as long as the system file lets it take. `signalled` is called with t_ns once it was asked.
+        `by` None: by that signal; `grace_s` None: as long as the system file lets it take. `signalled` is called with
+        t_ns once it was asked.
         The code is negative for a signal: -9 where it outlived its grace. Then its links refuse.
         """
 

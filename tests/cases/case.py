@@ -292,5 +292,13 @@ CASES = {
             "no_loss",
             "violated",
         ),
+        Case(
+            "CB-56",
+            "nats-io/nats.py#868",
+            "roll.toml",
+            ('PYTHONPATH = "nats-py-2.14.0"', 'PYTHONPATH = "."'),
+            "observable.logged",
+            "violated",
+        ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,33 @@ async def test_since_2_15_it_does(tmp_path: Path) -> None:
     came = await CASES["CB-12"].as_control(lost, tmp_path)
     came.must_have_bitten("kill")
     assert came.finding("observable.logged")["counted"] == 1
+
+
+# ---- CB-56: a broker that tells that it will end ---------------------------------------------------------------------
+
+
+async def rolled(run: Run) -> None:
+    """The broker is taken out of service, as in a roll; there is no other one to go to."""
+    async with run.load():
+        await run.steady(1)
+        async with run.faults.lame_duck(run.broker, within_s=15):
+            await run.steady(2)
+        await run.recovered(3)
+    run.expect(observable())
+
+
+async def test_a_client_that_cannot_hear_of_a_lame_duck_tells_of_none(tmp_path: Path) -> None:
+    came = await CASES["CB-56"].as_reported(rolled, tmp_path)
+    came.must_have_bitten("lame_duck")
+    assert came.finding("observable.logged")["measured"] == 1  # its return is told
+    assert not any("will end soon" in line for line in outputs(came, "desk-0"))
+
+
+async def test_a_client_that_hears_of_it_tells_before_it_is_cut_off(tmp_path: Path) -> None:
+    came = await CASES["CB-56"].as_control(rolled, tmp_path)
+    came.must_have_bitten("lame_duck")
+    events = [json.loads(line)["event"] for line in outputs(came, "desk-0") if "event" in line]
+    assert events == ["the broker will end soon", "client disconnected, as was told", "client connected"]
 
 
 # ---- CB-17: all at once ---------------------------------------------------------------------------------------------

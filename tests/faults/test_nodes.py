@@ -65,7 +65,7 @@ def test_node_that_is_down_is_an_error_and_the_outer_fault_heals(tmp_path: Path)
     async def scenario(run: Run) -> None:
         async with run.load():
             async with run.faults.kill(run.broker):
-                for kind in ("kill", "terminate", "restart", "crash_loop", "pause", "reload"):
+                for kind in ("kill", "terminate", "restart", "crash_loop", "pause", "lame_duck", "reload"):
                     more = {"configuration": ""} if kind == "reload" else {}
                     with pytest.raises(HarnessError, match="broker-0 does not run"):
                         async with getattr(run.faults, kind)(run.broker, **more):

@@ -10,6 +10,7 @@ it did not. Lines on the output tell of single jobs: "buffered", "again", "taken
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import signal
@@ -60,6 +61,8 @@ STOPS = os.environ.get("STOPS", "")
 """What a hand does on SIGTERM: drain its client, or close it; without either it just ends."""
 
 
+TOLD: list[str] = []
+"""What the broker has said of its end."""
 MADE: list[Client] = []
 """The clients that this process has had; the last one works."""
 
@@ -82,19 +85,31 @@ async def connected() -> Client:
         tell("nats:", error or type(error).__name__)
 
     async def disconnected() -> None:
-        log("warning", "client disconnected")
+        log("warning", "client disconnected, as was told" if TOLD else "client disconnected")
+
+    async def reconnected() -> None:
+        log("info", "client connected")
+
+    async def lame_duck() -> None:
+        TOLD.append("lame duck")
+        log("info", "the broker will end soon")
 
     async def closed() -> None:
         if CLOSED == "renewed" and client in MADE:
             begin(renew())
 
+    # Not every version of nats-py has this one.
+    hears: dict[str, Any] = {"lame_duck_mode_cb": lame_duck}
+    known = inspect.signature(client.connect).parameters
     await client.connect(
         os.environ["NATS_URL"],
         name=os.environ["NAME"],
         error_cb=error,
         closed_cb=closed,
         disconnected_cb=disconnected,
+        reconnected_cb=reconnected,
         **OPTIONS,
+        **{name: heard for name, heard in hears.items() if name in known},
     )
     MADE.append(client)
     return client
