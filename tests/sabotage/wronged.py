@@ -30,6 +30,14 @@ def in_hand(came: Came) -> set[str]:
     return marked(history, {op for op, by in begun.items() if by == node and op not in ended})
 
 
+def begun_anew(came: Came) -> set[str]:
+    """What the worker that was asked to stop, or died, had in hand, and somebody began again."""
+    history = came.history
+    _, since_ns = asked(history)
+    seen_later = {s.op for s in history.sightings(Step.EFFECT, Step.REPEAT) if s.t_ns > since_ns and s.op is not None}
+    return in_hand(came) & marked(history, seen_later)
+
+
 def begun_after_it_was_asked(came: Came) -> set[str]:
     """What the worker that was asked to stop began all the same."""
     history = came.history
