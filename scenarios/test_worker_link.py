@@ -14,7 +14,7 @@ async def test_worker_silent(run: Run) -> None:
         async with run.faults.silent(worker, run.broker):
             await run.steady(6)
         await run.recovered()
-        await run.steady(4)
+        await run.steady(5)
     run.expect(reconnects())
 
 
@@ -27,7 +27,7 @@ async def test_worker_frozen(run: Run) -> None:
         async with run.faults.frozen(worker, run.broker):
             await run.steady(6)
         await run.recovered()
-        await run.steady(4)
+        await run.steady(5)
     run.expect(reconnects())
 
 
@@ -40,7 +40,7 @@ async def test_worker_reset(run: Run) -> None:
         async with run.faults.reset(worker, run.broker, new="reset"):
             await run.steady(2)
         await run.recovered()
-        await run.steady(4)
+        await run.steady(5)
     run.expect(reconnects())
 
 
@@ -53,5 +53,5 @@ async def test_worker_refused(run: Run) -> None:
         async with run.faults.refused(worker, run.broker):
             await run.steady(4)
         await run.recovered()
-        await run.steady(4)
+        await run.steady(5)
     run.expect(reconnects(), available(latency_ms=1000, silence_s=2))
