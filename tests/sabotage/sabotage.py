@@ -96,9 +96,7 @@ def made(folder: Path, diff: str = "") -> Path:
     system = folder / "telhawk.toml"
     told = (ROOT / "harness" / "system" / "ready" / "telhawk.toml").read_text("utf-8")
     assert RATE in told, f"the file of telhawk does not say {RATE.strip()!r} any more: say here what it says"
-    assert told.rindex("\n[") < told.index("[states.hardened]"), (
-        "the hardened state is not the file's last table any more"
-    )
+    assert told.rindex("\n[") < told.index("[states.hardened]"), "the hardened state is not its last table any more"
     system.write_text(f"{told.replace(RATE, HALF)}settles_s = {SETTLES_S}\n", "utf-8")
     return system
 
