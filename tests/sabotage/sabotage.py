@@ -27,6 +27,7 @@ CALM = "calm"
 STATE = "hardened"
 SETTLES_S = 8
 """Nothing that the hardened stack does takes longer: three tries with their pauses, two AckWaits of 3 s."""
+HARDENED = "\n[states.hardened]\n"
 RATE, HALF = "\nrate = 30 ", "\nrate = 15 "
 """Half the load, so that two run side by side on two cores."""
 RUNS_WITHIN_S = 240
@@ -95,9 +96,12 @@ def made(folder: Path, diff: str = "") -> Path:
         apply(diff, folder)
     system = folder / "telhawk.toml"
     told = (ROOT / "harness" / "system" / "ready" / "telhawk.toml").read_text("utf-8")
-    assert RATE in told, f"the file of telhawk does not say {RATE.strip()!r} any more: say here what it says"
-    assert told.rindex("\n[") < told.index("[states.hardened]"), "the hardened state is not its last table any more"
-    system.write_text(f"{told.replace(RATE, HALF)}settles_s = {SETTLES_S}\n", "utf-8")
+    for words in (RATE, HARDENED):
+        assert told.count(words) == 1, (
+            f"the file of telhawk does not say {words.strip()!r} any more: say here what it says"
+        )
+    told = told.replace(RATE, HALF).replace(HARDENED, f"{HARDENED}settles_s = {SETTLES_S}\n")
+    system.write_text(told, "utf-8")
     return system
 
 
