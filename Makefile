@@ -22,8 +22,8 @@ nightly: setup
 	@$(BIN)/nats-harness nightly
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m alone
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timed"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m timed
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)

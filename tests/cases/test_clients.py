@@ -12,7 +12,7 @@ from tests.controls.control import Came
 
 from .case import CASES, accepted, done, markers, outputs, refused
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 
 # ---- CB-03: credentials that change under way ------------------------------------------------------------------------

@@ -31,7 +31,7 @@ async def holding(run: Run) -> None:
     run.expect(converges())
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 async def test_what_a_closed_client_held_waits_for_the_time_to_acknowledge(tmp_path: Path) -> None:
     """That its client is gone is no reason for the broker to give its jobs to another: their time is."""
     came = await CASES["CB-48"].as_reported(holding, tmp_path)
@@ -43,7 +43,7 @@ async def test_what_a_closed_client_held_waits_for_the_time_to_acknowledge(tmp_p
     came.must("holds", "no_loss", "effects")
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 async def test_who_promises_no_more_than_the_time_to_acknowledge_keeps_it(tmp_path: Path) -> None:
     came = await CASES["CB-48"].as_control(holding, tmp_path)
     came.must_have_bitten("burst", "terminate")

@@ -27,7 +27,7 @@ def test_what_it_writes_runs_green_as_it_stands(tmp_path: Path) -> None:
         assert told in done.stdout
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_its_scenario_runs_green(tmp_path: Path) -> None:
     begun = begin(tmp_path, None, force=False)
     done = run(tmp_path, *begun.next[2].split()[1:])

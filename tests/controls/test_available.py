@@ -10,7 +10,7 @@ from harness import Run, available
 
 from .control import came_of
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 LATENCY, SILENCE = ("available.latency", "available.silence")
 
 

@@ -11,7 +11,7 @@ from harness.history.reader import History
 
 from .control import Came, came_of
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 DRAINED, RATE, LATENCY = ("converges.drained", "converges.rate", "converges.latency")
 NS = 1_000_000_000
 

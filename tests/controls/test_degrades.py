@@ -15,7 +15,7 @@ from harness.history.rows import Operation, Outcome
 
 from .control import SYSTEM, Came, came_of
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 STARTS, ANSWERS, TOLD_APART = ("degrades.starts", "degrades.answers", "degrades.told_apart")
 HEALTH, BREAKER = ("degrades.health", "degrades.breaker")
 BRITTLE = SYSTEM.with_name("brittle.toml")

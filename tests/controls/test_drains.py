@@ -11,7 +11,7 @@ from harness.runtime.contract import Node
 
 from .control import NS, Came, came_of, of_nodes
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 KEEPER = Path(__file__).with_name("keeper.toml")
 EXITS, FINISHES = ("drains.exits", "drains.finishes")
 STOPS_TAKING, TAKES_OVER = ("drains.stops_taking", "drains.takes_over")

@@ -10,7 +10,7 @@ from harness import Run, observable
 
 from .control import Came, came_of
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 SYSTEM = Path(__file__).with_name("teller.toml")
 LOGGED, COUNTED, HANDLER = ("observable.logged", "observable.counted", "observable.handler")
 POISONS = 3

@@ -14,7 +14,7 @@ from harness.runtime.contract import Node
 
 from .control import BOUND_S, Came, came_of
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 NOTICES, RECONNECTS, WORKS = ("reconnects.notices", "reconnects.reconnects", "reconnects.works")
 COUNTED = ("no_loss", "no_phantoms", "effects")
 UNTOLD_S = BOUND_S + 1.1

@@ -10,7 +10,7 @@ from harness import Run, redelivers
 
 from .control import Came, came_of
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 KEEPER = Path(__file__).with_name("keeper.toml")
 AGAIN, BOUNDED = ("redelivers.again", "redelivers.bounded")
 DEAD_LETTERS, NO_HEALTHY = ("redelivers.dead_letters", "redelivers.no_healthy")

@@ -10,7 +10,7 @@ from .caught import caught
 from .conftest import Unharmed
 from .sabotage import Patch, of
 
-pytestmark = pytest.mark.sabotage
+pytestmark = pytest.mark.timed
 PATCHES = of("poison", "dependency_down", "calm")
 
 
