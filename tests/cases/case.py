@@ -76,9 +76,9 @@ class Case:
 
 
 def install(version: str, folder: Path) -> None:
-    """Another version of nats-py, in a folder of its own."""
-    command = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps"]
-    wanted = ["--target", str(folder), f"nats-py=={version}"]
+    """Another version of nats-py, in a folder of its own; the file of that name has its hashes."""
+    command = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    wanted = ["--target", str(folder), "--requirements", str(SYSTEMS / f"nats-py-{version}.txt")]
     done = subprocess.run([*command, *wanted], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"nats-py {version} cannot be had: {done.stderr}"
 
