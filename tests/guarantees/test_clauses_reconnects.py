@@ -123,6 +123,7 @@ TOLD = {
     "burst",
     "crash_loop",
     "kill",
+    "lame_duck",
     "oversize",
     "poison",
     "refused",
