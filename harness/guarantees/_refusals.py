@@ -116,7 +116,7 @@ def told_apart(history: History) -> Finding:
     failing = [
         operation
         for operation in all_
-        if operation.outcome is Outcome.FAIL and not before <= operation.start_ns <= after and problem_type(operation)
+        if operation.outcome is Outcome.FAIL and _at_other_times(operation, before, after) and problem_type(operation)
     ]
     alike = [operation.id for operation in failing if brokers and problem_type(operation) == brokers]
     told = f"{len(refused)} were no promise, each with its type" if refused else "each was a promise"
@@ -127,6 +127,11 @@ def told_apart(history: History) -> Finding:
         parts += [f"at other times {len(alike)} failed with the same type, {brokers}"] if alike else []
         reason = "; ".join(parts)
     return by_count(history, TOLD_APART, [*untyped, *alike], len(said) + len(failing), reason, ids)
+
+
+def _at_other_times(operation: Operation, before_ns: int, after_ns: int) -> bool:
+    """Whether it was over before that time, or began after it: the broker may go while somebody waits."""
+    return operation.start_ns > after_ns or (operation.end_ns is not None and operation.end_ns < before_ns)
 
 
 def _rest_ns(history: History) -> int:

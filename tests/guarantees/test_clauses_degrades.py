@@ -231,6 +231,7 @@ def test_a_query_that_fails_with_the_brokers_type_is_named() -> None:
         refused(told, HIT - 1_000, QUERY_FAILED)
         alike = [refused(told, HIT - 500), refused(told, HEALED + 15_001)]
         refused(told, HEALED + 14_999)  # still about the absence
+        refused(told, HIT - 20, took=40)  # it waited as the broker went
         finding = came_out(told, "told_apart")
     assert (finding.verdict, finding.ops) == (VIOLATED, named(told, *alike))
 
