@@ -23,7 +23,7 @@ nightly: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timed"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m timed
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m timed --reruns 2 --only-rerun "THIS MACHINE WAS TOO BUSY"
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)

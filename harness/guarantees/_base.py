@@ -281,7 +281,8 @@ FAR = 10
 """So many times our greatest lag from its bound, a value that keeps it is believed: a machine that is too busy makes
 what it times later, and never earlier by more than that lag."""
 NEAR = 2
-"""The same of what is timed while processes are started, which stops our own loop by itself: at each of its ends."""
+"""The same of what is timed while processes are started, which stops our own loop by itself: at each of its ends. There
+a value that breaks its bound by FAR is believed too."""
 _IN_S = {"s": 1.0, "ms": 1e-3}
 
 
@@ -325,7 +326,10 @@ def _start_ns(history: History, default: int) -> int:
 
 
 def _is_far(finding: Finding, clause: Clause, in_ms: float, late_ms: float) -> bool:
-    """Whether a value that keeps its bound does so by far more than we were late."""
-    if finding.verdict is not Verdict.HOLDS or clause.compares or finding.bound is None or finding.measured is None:
+    """Whether a value is on its side of the bound by far more than we were late."""
+    if clause.compares or finding.bound is None or finding.measured is None:
         return False
-    return (finding.bound - finding.measured) * in_ms > (NEAR if clause.at_start else FAR) * late_ms
+    kept_by_ms = (finding.bound - finding.measured) * in_ms
+    if clause.at_start:
+        return kept_by_ms > NEAR * late_ms or -kept_by_ms > FAR * late_ms
+    return finding.verdict is Verdict.HOLDS and kept_by_ms > FAR * late_ms

@@ -54,6 +54,7 @@ from .synthetic import (
     Story,
     named,
     story,
+    t,
 )
 
 FIRST, SECOND = "127.0.0.1:40001", "127.0.0.1:40002"
@@ -95,6 +96,24 @@ def test_a_service_may_live_just_in_time(ns: int, verdict: Verdict) -> None:
         finding = came_out(told, "starts")
     assert (finding.verdict, finding.counted) == (verdict, 1)
     assert finding.measured == pytest.approx(STARTS_MS / 1000)
+
+
+# How far a value is within its bound, in ms, where we were late by 90 ms at most, and whether it is doubted.
+@pytest.mark.parametrize(
+    ("margin", "verdict"),
+    [(181, HOLDS), (179, INCONCLUSIVE), (-179, INCONCLUSIVE), (-899, INCONCLUSIVE), (-901, VIOLATED)],
+)
+def test_our_own_stall_as_processes_start_spoils_no_start_that_is_far_from_its_bound(
+    margin: float, verdict: Verdict
+) -> None:
+    with without_a_broker(HEALED + 2_000) as told:
+        look(told, ENTRY, "live", BORN + 10, "ECONNREFUSED")
+        look(told, ENTRY, "live", BORN + STARTS_MS - margin)
+        late = {"lag_p99_ms": 0.0, "lag_max_ms": 90.0, "late_share": 0.02}
+        told.line("noise", BORN + 1_000, what="runner", from_ns=t(BORN), cpu={}, **late)
+        finding = came_out(told, "starts")
+    assert finding.verdict is verdict
+    assert finding.reason.startswith("noise: ") is (verdict is INCONCLUSIVE)
 
 
 def test_a_service_that_lives_once_the_broker_is_there_never_lived_without() -> None:

@@ -1,4 +1,4 @@
-"""What stock scenarios come to without sabotage, each run once a session."""
+"""What stock scenarios come to without sabotage, each run once a session: they hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.controls.control import Came
 
-from .sabotage import judged, made
+from .sabotage import holds, judged, made
 
 Unharmed = Callable[[str], Came]
 
@@ -21,7 +21,9 @@ def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Unharmed:
     def of(scenario: str) -> Came:
         if scenario not in known:
             folder = tmp_path_factory.mktemp("unharmed")
-            known[scenario] = judged(folder, made(folder), scenario)[scenario]
+            came = judged(folder, made(folder), scenario)[scenario]
+            holds(came)
+            known[scenario] = came
         return known[scenario]
 
     return of

@@ -123,6 +123,12 @@ def judged(folder: Path, system: Path, *scenarios: str) -> dict[str, Came]:
     return found
 
 
+def holds(came: Came) -> None:
+    """Everything that was asked for held."""
+    came.must("holds", *(finding["clause"] for finding in came.verdict["findings"]))
+    assert came.verdict["as_expected"]
+
+
 def _pytest(folder: Path, system: Path, nodeids: Sequence[str]) -> str:
     """Scenarios are tests of pytest, and so they are run; what it said."""
     off = [word for name in ("locust", "cacheprovider", "hypothesispytest", "xdist") for word in ("-p", f"no:{name}")]
