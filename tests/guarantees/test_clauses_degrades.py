@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_our_own_stall_as_processes_start_spoils_no_start_that_is_far_from_its_b
     with without_a_broker(HEALED + 2_000) as told:
         look(told, ENTRY, "live", BORN + 10, "ECONNREFUSED")
         look(told, ENTRY, "live", BORN + STARTS_MS - margin)
-        late = {"lag_p99_ms": 0.0, "lag_max_ms": 90.0, "late_share": 0.02}
+        late: dict[str, Any] = {"lag_p99_ms": 0.0, "lag_max_ms": 90.0, "late_share": 0.02}
         told.line("noise", BORN + 1_000, what="runner", from_ns=t(BORN), cpu={}, **late)
         finding = came_out(told, "starts")
     assert finding.verdict is verdict
