@@ -2,7 +2,8 @@
 
     python -m bench.workers [rounds]        the figures as JSON
 
-All publish the same payload and header to a stream in memory, recorded where it is Locust, with as many in flight.
+All publish the same payload and header to a stream in memory, recorded where it is Locust; each process has as many in
+flight as `nats bench`, so that each is as busy as it can be.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.load import NONCE, WARM_UP_S, broker, load_rate
 from bench.nats_cli import nats_cli
 
 IN_FLIGHT = 500
-"""In all; what `nats bench` has by itself."""
+"""In each process; what `nats bench` has by itself."""
 SECONDS = 3.0
 MESSAGES = 150_000
 PROCESSES = {"one process": 1, "two processes": 2}
@@ -43,7 +44,7 @@ class Run(NamedTuple):
 
 
 def figures(*, rounds: int) -> list[Figure]:
-    """Medians of so many rounds; each ratio is of medians."""
+    """Medians of so many rounds, of each round's ratio too: a machine that changes its pace changes both."""
     cli, found = nats_cli(), dict[str, list[Run]]()
     theirs: list[float] = []
     with broker() as (url, pid):
@@ -51,12 +52,13 @@ def figures(*, rounds: int) -> list[Figure]:
             for name, processes in PROCESSES.items():
                 found.setdefault(name, []).append(_run(url, pid, processes))
             theirs.append(_nats_bench(cli, url))
-    one, two = (median(run.per_s for run in runs) for runs in found.values())
-    bench = median(theirs)
+    one, two = ([run.per_s for run in runs] for runs in found.values())
+    of_one = median(b / a for a, b in zip(one, two, strict=True))
+    of_bench = median(b / a for a, b in zip(theirs, two, strict=True))
     told = [
-        Figure("recorded publishes by two processes, of one's", round(two / one, 3), "ratio", "at least", 1.4),
-        Figure("  of nats bench, asynchronous", round(two / bench, 3), "ratio", "at least", 0.25),
-        Figure("  a second by nats bench", round(bench), "1/s"),
+        Figure("recorded publishes by two processes, of one's", round(of_one, 3), "ratio", "at least", 1.4),
+        Figure("  of nats bench, asynchronous", round(of_bench, 3), "ratio", "at least", 0.25),
+        Figure("  a second by nats bench", round(median(theirs)), "1/s"),
     ]
     for name, runs in found.items():
         told += [
@@ -70,7 +72,7 @@ def figures(*, rounds: int) -> list[Figure]:
 
 def _run(url: str, pid: int, processes: int) -> Run:
     before_s = _cpu_s(pid)
-    per_s, locust_us = asyncio.run(load_rate(url, SECONDS, processes=processes, in_flight=IN_FLIGHT))
+    per_s, locust_us = asyncio.run(load_rate(url, SECONDS, processes=processes, in_flight=IN_FLIGHT * processes))
     return Run(per_s, locust_us, (_cpu_s(pid) - before_s) / ((SECONDS + WARM_UP_S) * per_s) * 1e6)
 
 
