@@ -104,6 +104,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *("-p", "no:hypothesispytest"),
         *("-p", "no:schemathesis"),
         *("-p", "no:anyio"),
+        *("-p", "no:rerunfailures"),  # what was judged is not asked again until it holds
         "-o",
         "asyncio_mode=strict",
     ]

@@ -131,7 +131,8 @@ def holds(came: Came) -> None:
 
 def _pytest(folder: Path, system: Path, nodeids: Sequence[str]) -> str:
     """Scenarios are tests of pytest, and so they are run; what it said."""
-    off = [word for name in ("locust", "cacheprovider", "hypothesispytest", "xdist") for word in ("-p", f"no:{name}")]
+    plugins = ("locust", "cacheprovider", "hypothesispytest", "rerunfailures", "xdist")
+    off = [word for name in plugins for word in ("-p", f"no:{name}")]
     modes = ["-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"]
     ours = ["--nats-system", str(system), "--nats-states", STATE, "--nats-reports", str(folder / "reports")]
     where = ["-c", os.devnull, "--rootdir", str(SCENARIOS)]
