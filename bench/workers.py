@@ -25,7 +25,7 @@ from bench.nats_cli import nats_cli
 
 IN_FLIGHT = 500
 """In each process; what `nats bench` has by itself."""
-SECONDS = 3.0
+SECONDS = 5.0
 MESSAGES = 150_000
 PROCESSES = {"one process": 1, "two processes": 2}
 
