@@ -24,7 +24,7 @@ from harness.load.arrivals import Arrivals
 from harness.verdict import Doubt
 
 _PAUSE_NS = 1_000_000  # shorter waits cost a turn of gevent's hub each: half a core at 2,000 arrivals a second
-_AT_A_TIME = 32
+_AT_A_TIME = 128
 """Arrivals offered before answers get their turn, when the load is behind."""
 BEHIND_SHARE = 0.95
 """Fewer of the intended arrivals offered is a trouble (docs/guarantees.md, load behind)."""
