@@ -15,11 +15,10 @@ from typing import Any, Never, ParamSpec
 import click
 
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
-from harness.history.shown import escaped
+from harness.history.shown import on_lines
 from harness.runtime.choosing import PROCESSES, RUNTIMES
 
 REPORTS = Path("reports")
-LINES = "\n"
 P = ParamSpec("P")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -50,7 +49,7 @@ class _Command(click.Group):
 
 
 def _say(error: HarnessError) -> None:
-    click.echo(f"error: {escaped(str(error), keeping=LINES)}", err=True)
+    click.echo(f"error: {on_lines(error)}", err=True)
 
 
 @click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})

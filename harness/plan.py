@@ -112,14 +112,17 @@ def lacking(system: SystemFile, needs: Iterable[str], *, where: str = "") -> str
 
 
 def _worker_has_dependency(system: SystemFile) -> bool:
-    workers = {replica for service in system.workers() for replica in system.replicas(service)}
+    workers = _workers(system)
     return any(link.source in workers and not link.target.startswith("broker-") for link in system.links())
+
+
+def _workers(system: SystemFile) -> set[str]:
+    return {replica for service in system.workers() for replica in system.replicas(service)}
 
 
 def _entry_calls_a_worker(system: SystemFile) -> bool:
     entry = system.entry()
-    workers = {replica for service in system.workers() for replica in system.replicas(service)}
-    entries = system.replicas(entry) if entry else []
+    workers, entries = _workers(system), system.replicas(entry) if entry else []
     return any(link.source in entries and link.target in workers for link in system.links())
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import pytest
 
 from harness.errors import HarnessError, UsageError
-from harness.history.shown import escaped
+from harness.history.shown import on_lines
 from harness.marks import DOCUMENTATION, SETTINGS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def session_of(config: pytest.Config) -> Session | None:
         try:
             config.stash[_SESSION] = Session.open({key: _asked(config, key) for key in SETTINGS}, config.rootpath)
         except UsageError as error:
-            raise pytest.UsageError(escaped(str(error), keeping="\n")) from error
+            raise pytest.UsageError(on_lines(error)) from error
     return config.stash[_SESSION]
 
 
@@ -117,7 +117,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         leave = session.sort([item for item in items if _uses_run(item)]) if session is not None else []
     except UsageError as error:
         del config.stash[_SESSION]  # pytest still says that it has collected; there is nothing to plan
-        raise pytest.UsageError(escaped(str(error), keeping="\n")) from error
+        raise pytest.UsageError(on_lines(error)) from error
     if leave:
         config.hook.pytest_deselected(items=leave)
         items[:] = [item for item in items if item not in leave]
@@ -155,7 +155,7 @@ def run(request: pytest.FixtureRequest, nats_state: str) -> Iterator[Run]:
     try:
         yield session.run(request.node, nats_state)
     except HarnessError as error:
-        pytest.fail(escaped(str(error), keeping="\n"), pytrace=False)
+        pytest.fail(on_lines(error), pytrace=False)
 
 
 @pytest.hookimpl(tryfirst=True)

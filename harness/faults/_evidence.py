@@ -105,6 +105,12 @@ def slowed(history: History, span: FaultSpan, link: LinkKey, asked_ms: float) ->
     return {"before_ms": before, "under_ms": under, "asked_ms": asked_ms, "records": n_under, "bit": grown}
 
 
+def said(history: History, node: str, words: str, from_ns: int, to_ns: int) -> int:
+    """How many lines with these words the node printed in that time."""
+    lines = (line for line in history.lines("output") if line["node"] == node and words in line["text"])
+    return sum(from_ns <= line["t_ns"] <= to_ns for line in lines)
+
+
 def connections_closed(history: History, span: FaultSpan) -> tuple[int, int]:
     """Connections open on the fault's links when it was asked for, and how many of them the proxies saw closed."""
     _, end = window(history, span)

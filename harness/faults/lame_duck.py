@@ -10,6 +10,7 @@ from typing import ClassVar
 from harness.errors import UsageError
 from harness.faults import _asked
 from harness.faults._down import OneDown, told
+from harness.faults._evidence import said
 from harness.history.reader import NEVER_NS, FaultSpan, History
 
 SAYS = "Entering lame duck mode"
@@ -38,12 +39,6 @@ class LameDuck(OneDown):
 
     def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
         """The broker said that it is one, and ended."""
-        said = [
-            line
-            for line in history.lines("output")
-            if line["node"] == self.node.name
-            and SAYS in line["text"]
-            and span.asked_ns <= line["t_ns"] <= (span.healed_ns or NEVER_NS)
-        ]
+        lines = said(history, self.node.name, SAYS, span.asked_ns, span.healed_ns or NEVER_NS)
         ends = told(history, span, self.node.name, "exited")
-        return {"said": len(said), "exits": len(ends), "bit": bool(said) and bool(ends)}
+        return {"said": lines, "exits": len(ends), "bit": bool(lines) and bool(ends)}

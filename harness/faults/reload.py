@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from harness.errors import HarnessError, UsageError
 from harness.faults._base import LinkKey, NodeFault
+from harness.faults._evidence import said
 from harness.history.reader import NEVER_NS, FaultSpan, History
 
 SAYS = "Reloaded server configuration"
@@ -52,9 +53,5 @@ class Reload(NodeFault):
     def evidence(self, history: History, span: FaultSpan) -> Mapping[str, float]:
         """The broker said that it has reloaded: once for the fault, and once for its healing."""
         until = (span.healed_ns or NEVER_NS - LINE_WITHIN_NS) + LINE_WITHIN_NS
-        said = [
-            line
-            for line in history.lines("output")
-            if line["node"] == self.node.name and SAYS in line["text"] and span.asked_ns <= line["t_ns"] <= until
-        ]
-        return {"reloads": len(said), "bit": len(said) >= 2}
+        reloads = said(history, self.node.name, SAYS, span.asked_ns, until)
+        return {"reloads": reloads, "bit": reloads >= 2}

@@ -46,6 +46,11 @@ def escaped(text: str, *, keeping: str = "") -> str:
     return "".join(_escape(char) if _unsafe(char) and char not in keeping else char for char in text)
 
 
+def on_lines(error: Exception) -> str:
+    """What an error says, safe to print; it may take several lines."""
+    return escaped(str(error), keeping="\n")
+
+
 def _unsafe(char: str) -> bool:
     return unicodedata.category(char) in _UNSAFE
 

@@ -24,10 +24,9 @@ def nightly(reports: Path, jobs: int | None) -> int:
     """Judges each system of the night; writes nightly.json; the worst exit."""
     runs: list[JSON] = []
     folders: list[Path] = []
-    root = plan.PACKAGE.parent
     for system, states in NIGHT:
-        path = str(root / system) if system.endswith(".toml") else system
-        if system.endswith(".toml") and not Path(path).exists():
+        path = _found(system)
+        if path is None:
             print(f"{system} is not here (an installed wheel has no examples)", file=sys.stderr)
             continue
         print(f"\n{system}{f', states: {states}' if states else ''}", flush=True)
@@ -42,6 +41,14 @@ def nightly(reports: Path, jobs: int | None) -> int:
     print()
     launching.say(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), launching.look()))
     return code
+
+
+def _found(system: str) -> str | None:
+    """How a system of the night is named to the loader; None where its file is not here."""
+    if not system.endswith(".toml"):
+        return system
+    path = plan.PACKAGE.parent / system
+    return str(path) if path.exists() else None
 
 
 def write(reports: Path, runs: Sequence[JSON], verdicts: Sequence[JSON]) -> int:
@@ -61,9 +68,9 @@ def weaknesses(reports: Path, verdicts: Sequence[Any]) -> None:
     """Writes weaknesses.md: what each weakness of a system of the night came out as."""
     parts = []
     for system, _ in NIGHT:
-        path = plan.PACKAGE.parent / system
-        if not system.endswith(".toml") or path.exists():
-            loaded = load_system(str(path) if system.endswith(".toml") else system)
+        path = _found(system)
+        if path is not None:
+            loaded = load_system(path)
             lines = told.table(loaded, system, verdicts)
             parts += [f"# Weaknesses of {loaded.system.name}", "", *lines, ""] if lines else []
     (reports / "weaknesses.md").write_text("\n".join(parts), "utf-8")
