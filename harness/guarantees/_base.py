@@ -277,12 +277,12 @@ LATE_SHARE = 0.01
 """More than this share of our wake-ups, or of the arrivals, over 50 ms late (so that their p99 is) spoils timing."""
 
 
-FAR = 10
-"""So many times our greatest lag from its bound, a value that keeps it is believed: a machine that is too busy makes
-what it times later, and never earlier by more than that lag."""
 NEAR = 2
-"""The same of what is timed while processes are started, which stops our own loop by itself: at each of its ends. There
-a value that breaks its bound by FAR is believed too."""
+"""So many times our greatest lag from its bound, once for each end, a value that keeps it is believed: a machine that
+is too busy makes what it times later, and never earlier by more than that lag."""
+FAR = 10
+"""So many times from its bound, a value that breaks it is believed where processes are started meanwhile, which stops
+our own loop by itself."""
 _IN_S = {"s": 1.0, "ms": 1e-3}
 
 
@@ -295,7 +295,7 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
     seen, in_s = window(history), _IN_S.get(finding.unit, 0.0)
     until = seen.to_ns + int(max(finding.bound, finding.measured) * in_s * NS)
     from_ns = _start_ns(history, seen.from_ns) if clause.at_start else seen.from_ns
-    windows = stretches(history) if clause.compares else (Window(from_ns, until),)
+    windows = _compared(history, finding) if clause.compares else (Window(from_ns, until),)
     noises = [
         line
         for line in history.lines("noise")
@@ -320,6 +320,15 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
         yield Doubt.NOISE, f"{value} is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"
 
 
+def _compared(history: History, finding: Finding) -> tuple[Window, ...]:
+    """Where being late can have made a comparison come out as it did: slower before than it was, or at the end.
+
+    What is seen late across the beginning of the last stretch counts in it, though it belongs before.
+    """
+    before, last = stretches(history)
+    return (before, Window(last.from_ns, last.from_ns)) if finding.verdict is Verdict.HOLDS else (last,)
+
+
 def _start_ns(history: History, default: int) -> int:
     """When the first node was started."""
     return min((line["t_ns"] for line in history.lines("node") if line["event"] == "started"), default=default)
@@ -330,6 +339,6 @@ def _is_far(finding: Finding, clause: Clause, in_ms: float, late_ms: float) -> b
     if clause.compares or finding.bound is None or finding.measured is None:
         return False
     kept_by_ms = (finding.bound - finding.measured) * in_ms
-    if clause.at_start:
-        return kept_by_ms > NEAR * late_ms or -kept_by_ms > FAR * late_ms
-    return finding.verdict is Verdict.HOLDS and kept_by_ms > FAR * late_ms
+    if finding.verdict is Verdict.HOLDS:
+        return kept_by_ms > NEAR * late_ms
+    return clause.at_start and -kept_by_ms > FAR * late_ms

@@ -92,7 +92,7 @@ async def test_a_check_that_asks_nobody_is_green_all_the_while(tmp_path: Path) -
     came = await CASES["CB-04, health"].as_reported(away_and_looked_at, tmp_path)
     came.must_have_bitten("kill")
     came.must("holds", "no_loss", "effects")
-    assert len(refused(came)) >= 50
+    assert len(refused(came)) >= 40  # of 50 that were offered meanwhile
 
 
 async def test_a_check_that_asks_the_client_is_red_and_green_again(tmp_path: Path) -> None:
@@ -177,7 +177,8 @@ async def test_clients_with_jitter_come_back_one_by_one(tmp_path: Path) -> None:
     came = await CASES["CB-17"].as_control(crowd, tmp_path)
     came.must_have_bitten("kill")
     came.must("holds", "bounded.returns")
-    assert came.finding("bounded.returns")["counted"] >= 100
+    finding = came.finding("bounded.returns")
+    assert finding["counted"] > finding["bound"]  # all of them at once would have broken it
 
 
 def at_once(came: Came, clause: str, *, least: int) -> None:

@@ -126,7 +126,7 @@ def a_gap(source: str) -> Callable[[Story], None]:
 
 
 def noise(
-    what: str, at: float, *, late_share: float = 0.0, lag_p99_ms: float = 0.0, lag_max_ms: float = 2_000.0
+    what: str, at: float, *, late_share: float = 0.0, lag_p99_ms: float = 0.0, lag_max_ms: float = 30_000.0
 ) -> Callable[[Story], None]:
     def tell(told: Story) -> None:
         measured: dict[str, Any] = {
@@ -150,6 +150,7 @@ def refs_twice(told: Story) -> None:
 
 
 LATE = (noise("runner", 6_500, late_share=0.02), noise("load", 6_500, late_share=0.02))
+LATE_BEFORE = noise("runner", 4_999, late_share=0.5)
 NONE: frozenset[str] = frozenset()
 REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
     ("a trouble by itself", Doubt.HARNESS_ERROR, trouble(Doubt.HARNESS_ERROR), clause_names()),
@@ -172,7 +173,7 @@ REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
     ("the runner late", Doubt.NOISE, LATE[0], TIMING - COMPARES),
     ("the load late", Doubt.NOISE, LATE[1], TIMING - COMPARES),
     ("the runner just not late", Doubt.NOISE, noise("runner", 6_000, late_share=0.01), NONE),
-    ("the runner late before the fault", Doubt.NOISE, noise("runner", 4_999, late_share=0.5), COMPARES | AT_START),
+    ("the runner late before the fault", Doubt.NOISE, LATE_BEFORE, COMPARES | AT_START),
     ("the runner late long before the fault", Doubt.NOISE, noise("runner", 2_999, late_share=0.5), NONE),
 ]
 
@@ -184,8 +185,13 @@ REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
 def test_a_doubt_reaches_what_rests_on_it(
     base: Any, doubt: Doubt, tell: Callable[[Story], None], reached: frozenset[str]
 ) -> None:
-    """What counts what is late is believed where it holds, however late we were."""
+    """What counts what is late is believed where it holds, however late we were.
+
+    So is what compares where it is violated, however late we were before the fault.
+    """
     tell_base, changed, untouched, clauses = base
+    if untouched is Verdict.VIOLATED:
+        reached -= COMPARES if tell is LATE_BEFORE else NONE
     if tell in LATE and untouched is Verdict.HOLDS:
         reached -= COUNTS_LATE
     with story(**changed) as told:
@@ -280,9 +286,9 @@ def test_every_doubt_is_asked_of_every_clause() -> None:
 
 
 # How far the value is within its bound, in ms, while our lag was 90 ms at most and late too often.
-@pytest.mark.parametrize(("margin", "doubted"), [(901, False), (899, True), (-1_500, True)])
+@pytest.mark.parametrize(("margin", "doubted"), [(181, False), (179, True), (-1_500, True)])
 def test_a_busy_machine_spoils_what_it_may_have_decided(margin: float, doubted: bool) -> None:
-    """It makes what it times later: a bound that is kept by far more than it was late is kept; a broken one is not."""
+    """It makes what it times later: a bound that is kept by more than twice our lag is kept; a broken one is not."""
     with story() as told:
         told.load(0, 20_000)
         told.work(0, 20_000)

@@ -290,19 +290,42 @@ def test_answers_alone_are_compared_where_no_ends_are_seen() -> None:
 
 
 def noisy(told: Story, at: float) -> None:
-    measured: dict[str, Any] = {"lag_p99_ms": 0.0, "lag_max_ms": 2_000.0, "late_share": 0.5}
+    """Our loop was late in the half second until then."""
+    measured: dict[str, Any] = {"lag_p99_ms": 0.0, "lag_max_ms": 3_000.0, "late_share": 0.5}
     told.line("noise", at, what="runner", from_ns=t(at - 500), cpu={}, **measured)
 
 
-@pytest.mark.parametrize(("at", "clauses"), [(4_000, {RATE, LATENCY}), (9_000, {DRAINED}), (19_000, {RATE, LATENCY})])
-def test_noise_spoils_what_is_measured_in_it(at: float, clauses: set[str]) -> None:
+NOISE = [
+    pytest.param(4_000, {RATE, LATENCY}, set(), id="before the fault"),
+    pytest.param(9_000, {DRAINED}, {DRAINED}, id="after the healing"),
+    pytest.param(LAST + 100, {RATE, LATENCY}, {RATE, LATENCY}, id="as the last stretch begins"),
+    pytest.param(LAST + 1_000, set(), {RATE, LATENCY}, id="in the last stretch"),
+]
+
+
+@pytest.mark.parametrize(("at", "held", "broken"), NOISE)
+def test_noise_spoils_what_it_can_have_made(at: float, held: set[str], broken: set[str]) -> None:
+    """Late before the fault, what follows looks better than it is; late at the load's end, worse."""
     with story() as told:
         begin(told)
         noisy(told, at)
-        told.read(40_000)
-        found: dict[str, Finding] = told.judged()
-    doubted = {name for name in (DRAINED, RATE, LATENCY) if found[name].reason.startswith("noise: ")}
-    assert doubted == clauses
+        assert _doubted(told) == held
+    with story() as told:
+        told.load(0, END)
+        told.fault(HIT, HEALED)
+        told.expect("converges", drains_s=DRAINS_MS / 1000)
+        told.work(0, HIT)
+        told.result(told.op(7_000), HEALED + DRAINS_MS + 1)
+        for moment in range(LAST, END, 50):
+            told.op(moment, took=500)
+        noisy(told, at)
+        assert _doubted(told) == broken
+
+
+def _doubted(told: Story) -> set[str]:
+    told.read(40_000)
+    found: dict[str, Finding] = told.judged()
+    return {name for name in (DRAINED, RATE, LATENCY) if found[name].reason.startswith("noise: ")}
 
 
 @pytest.mark.parametrize(("lags", "near"), [((2, 3, 4, 30), False), ((9, 11, 13, 15), True)])
@@ -316,7 +339,7 @@ def test_of_what_whole_stretches_have_in_the_middle_the_mean_lag_counts(lags: tu
             told.op(at, took=1)
         for second, lag in enumerate(lags):
             measured: dict[str, Any] = {"lag_p99_ms": lag, "lag_max_ms": 90.0, "late_share": 0.0}
-            told.line("noise", LAST + 500 * second + 400, what="runner", from_ns=t(LAST + 500 * second), **measured)
+            told.line("noise", HIT - 500 * second - 100, what="runner", from_ns=t(HIT - 500 - 500 * second), **measured)
         finding = came_out(told, LATENCY)
     assert finding.verdict is (INCONCLUSIVE if near else HOLDS)
     assert finding.reason.startswith("noise: ") is near
