@@ -6,6 +6,7 @@ to see whether the provider is back (a *probe*) takes about as long as the failu
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -31,6 +32,7 @@ class Seen(NamedTuple):
     slow: Sequence[Operation] = ()
     unserved: Sequence[Operation] = ()
     short: str = ""
+    none: bool = False  # nothing was refused at once
 
 
 def breaker(history: History, opens_after: int, refuses_ms: float, works_s: float) -> Finding:
@@ -62,7 +64,11 @@ def breaker(history: History, opens_after: int, refuses_ms: float, works_s: floa
         return _too_little(short, counted, ids)
     reason = "; ".join(f"{len(ops)} {what}" for ops, what in parts if ops)
     reason = reason or f"each of {counted} was refused at once or was the one probe, and the work went on in time"
-    return by_count(history, BREAKER, wronged, counted, reason, ids)
+    finding = by_count(history, BREAKER, wronged, counted, reason, ids)
+    if all(one.none for one in seen):  # no matter of time: being late a while cannot have made all of them slow
+        reason = f"none of {counted} was refused at once: there is no breaker"
+        finding = dataclasses.replace(finding, measured=None, reason=reason)
+    return finding
 
 
 class _Watch:
@@ -86,7 +92,7 @@ class _Watch:
         probes = [operation for operation in asked if self._took(operation) >= least_ns]
         slow = [operation for operation in asked if self._fast_ns <= self._took(operation) < least_ns]
         if len(asked) == len(probes) + len(slow):  # nothing was refused at once: there is no breaker
-            yield Seen(len(asked), slow=[*probes, *slow], unserved=unserved, short=short)
+            yield Seen(len(asked), slow=[*probes, *slow], unserved=unserved, short=short, none=True)
             return
         few = len(slow) <= SLOW_SHARE * (len(asked) - len(probes))
         yield Seen(len(asked), self._crowd(probes), [] if few else slow, unserved, short)

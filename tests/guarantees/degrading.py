@@ -127,6 +127,7 @@ def badly(told: Story, *, bit: bool = True) -> None:
         refused(told, at, "", after="")
     told.work(COMES, END)
     slow(told, DOWN, UP, 50)
+    refused(told, UP - 25, BUSY, workload=SEARCHES)  # at once: there is a breaker, and it lets others through
     slow(told, UP, END, 50, took=100)
     told.line("node", BORN + 900, node=WORKER, event="exited", code=1, expected=False)
     looks(told, ENTRY, "live", (DOWN, DOWN + 200))

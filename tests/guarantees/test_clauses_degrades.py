@@ -433,12 +433,15 @@ def test_few_refusals_may_be_slow(count: int, verdict: Verdict) -> None:
 
 
 def test_who_refuses_nothing_at_once_has_no_breaker() -> None:
-    """However few ask: here each waits for the one before."""
+    """However few ask: here each waits for the one before. And however late we were: that makes some slow, not all."""
     with away() as told:
         late = slow(told, HIT + 700, HEALED, 100, took=100)
         back(told)
+        measured: dict[str, Any] = {"lag_p99_ms": 300.0, "lag_max_ms": 300.0, "late_share": 0.5}
+        told.line("noise", HEALED, what="load", from_ns=t(HIT), cpu={}, **measured)
         finding = came_out(told, "breaker")
     assert (finding.verdict, finding.ops_total) == (VIOLATED, len(late))
+    assert finding.reason == f"none of {len(late)} was refused at once: there is no breaker"
 
 
 def test_few_that_ask_an_open_breaker_prove_nothing() -> None:
