@@ -88,7 +88,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
     folder = (asked.scenarios or plan.scenarios_folder()).absolute()
     root = folder if folder.is_dir() else folder.parent
     fixed = any(service.fixed for service in load_system(asked.system).services.values())
-    jobs = 1 if fixed or len(asked.nodeids) == 1 else asked.jobs or max(1, (os.cpu_count() or 1) // 2)
+    jobs = 1 if fixed or len(asked.nodeids) == 1 else asked.jobs or os.cpu_count() or 1
     chosen = [
         *("--nats-system", asked.system),
         *(("--nats-states", asked.states) if asked.states else ()),

@@ -31,8 +31,10 @@ async def main() -> None:
     async def reconnected() -> None:
         tell(f"reconnected {local(client)}")
 
+    url = (await words.readline()).decode().strip()
+    tell("connecting")
     client = await nats.connect(
-        (await words.readline()).decode().strip(),
+        url,
         name="app",
         ping_interval=0.3,
         max_outstanding_pings=1,

@@ -61,7 +61,9 @@ async def test_a_life_from_end_to_end(tmp_path: Path) -> None:
     async with connected(tmp_path) as (opened, app):
         (begun,) = opened.connection_lines(app.name, event="opened")
         (reached,) = opened.connection_lines(app.name, event="reached")
-        right(begun["t_ns"], app.when("connected"), opened, app)
+        # The client's own loop is not watched while it connects: between the two is all that it can tell.
+        assert (app.when("connecting") or 0) - 10 * MS <= begun["t_ns"] <= reached["t_ns"]
+        assert reached["t_ns"] <= (app.when("connected") or 0) + (10 + opened.lag_ms()) * MS
         assert reached["cid"]
         assert opened.connections.alive(LINK) == 1
         app.say("close")
