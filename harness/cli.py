@@ -94,7 +94,11 @@ def init(compose: Path | None, force: bool, as_json: bool) -> int:
 @main.command()
 @_chosen
 @click.option(
-    "-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side [default: one for each core]."
+    "-j",
+    "jobs",
+    type=click.IntRange(1),
+    default=None,
+    help="Scenarios side by side [default: one for each core, in containers for each two].",
 )
 @click.option("--seed", type=click.IntRange(0), help="Seed of what is drawn by chance.")
 @json_option

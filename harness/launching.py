@@ -84,11 +84,17 @@ def _prepare(asked: Asked) -> Asked:
     return replace(asked, runtime=runtime)
 
 
+def _side_by_side(runtime: str) -> int:
+    """How many scenarios this machine has room for: the engine's own work takes cores as well (docs/decisions, 11)."""
+    cores = os.cpu_count() or 1
+    return max(1, cores // 2) if runtime == choosing.CONTAINERS else cores
+
+
 def _arguments(asked: Asked, reports: Path) -> list[str]:
     folder = (asked.scenarios or plan.scenarios_folder()).absolute()
     root = folder if folder.is_dir() else folder.parent
     fixed = any(service.fixed for service in load_system(asked.system).services.values())
-    jobs = 1 if fixed or len(asked.nodeids) == 1 else asked.jobs or os.cpu_count() or 1
+    jobs = 1 if fixed or len(asked.nodeids) == 1 else asked.jobs or _side_by_side(asked.runtime)
     chosen = [
         *("--nats-system", asked.system),
         *(("--nats-states", asked.states) if asked.states else ()),

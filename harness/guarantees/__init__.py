@@ -11,7 +11,8 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 
 from harness.guarantees import available, core_loss, effects, no_loss, no_phantoms
-from harness.guarantees._base import REGISTRY, Guarantee, clause_names, judged_clauses, tainted
+from harness.guarantees._base import REGISTRY, Guarantee, clause_names, judged_clauses
+from harness.guarantees._doubts import tainted
 from harness.guarantees._facts import facts
 from harness.history.reader import History
 from harness.verdict import Finding

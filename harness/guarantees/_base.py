@@ -1,4 +1,4 @@
-"""What a guarantee is, and how doubt reaches its findings.
+"""What a guarantee is: clauses, findings, and the windows that they look at.
 
 A guarantee is a frozen dataclass that holds its bounds and judges a History, nothing else. Each of its clauses says
 what it rests on; a trouble makes exactly the findings inconclusive that rest on what it names.
@@ -9,20 +9,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from harness.errors import UnknownName, UsageError
 from harness.guarantees._sets import Named
-from harness.history.reader import NEVER_NS, FaultSpan, History
+from harness.history.reader import History
 from harness.history.rows import Operation, OpId, marker
 from harness.verdict import Doubt, Finding, Verdict
 
 LEAST_OPERATIONS = 20
 """Fewer operations than this in a window prove nothing (docs/guarantees.md)."""
-LEAST_OFFERED = 0.95
-"""Share of the intended arrivals under which the load was behind."""
 SHOWN_OPS = 20
 """How many offending operations a finding names; `ops_total` counts all."""
 NS = 1_000_000_000
@@ -215,130 +213,3 @@ def measured(
 def names(history: History, ops: Sequence[OpId]) -> tuple[str, ...]:
     """The first operations of a finding, as text."""
     return tuple(marker(str(history.meta["nonce"]), op) for op in ops[:SHOWN_OPS])
-
-
-def tainted(history: History, finding: Finding, clause: Clause, *, refs_twice: Sequence[str] = ()) -> Finding:
-    """The finding, or an inconclusive one if something that it rests on went wrong.
-
-    `refs_twice`: refs that two answers gave, so that nobody can tell whose result one is.
-    """
-    errors = [trouble for trouble in history.troubles() if trouble["name"] == Doubt.HARNESS_ERROR]
-    if errors:  # before all else: it is what people must see
-        sentence = f"{Doubt.HARNESS_ERROR}: {errors[0].get('detail', '')}"
-        return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=sentence)
-    if finding.verdict is Verdict.INCONCLUSIVE or finding.bound is None:
-        return finding
-    if refs_twice and not clause.timing:
-        sentence = f"{Doubt.IDS_UNCLEAR}: the ref {refs_twice[0]!r} was given twice"
-        return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=sentence)
-    for doubt, sentence in _doubts(history, finding, clause):
-        return dataclasses.replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{doubt}: {sentence}")
-    return finding
-
-
-def _doubts(history: History, finding: Finding, clause: Clause) -> Iterator[tuple[Doubt, str]]:
-    yield from _evidence(history.faults(), calm=bool(history.meta.get("calm")))
-    yield from _behind(history)
-    for trouble in history.troubles():
-        doubt, detail = Doubt(trouble["name"]), str(trouble.get("detail", ""))
-        if doubt is Doubt.PROXY_REPLACED and not clause.timing:
-            continue
-        if doubt in (Doubt.NOISE, Doubt.CLOCK_STEPPED) and not clause.timing:
-            continue
-        if doubt is Doubt.IDS_UNCLEAR and clause.timing:
-            continue
-        yield doubt, detail
-    for source in sorted(clause.sources):
-        for start, end in history.gaps(source):
-            within = f"for {(end - start) / NS:.2f} s" if end < NEVER_NS else "to the end"
-            yield Doubt.GAP, f"{source} was not being read {within}"
-    if clause.timing:
-        yield from _noise(history, finding, clause)
-
-
-def _evidence(spans: Sequence[FaultSpan], *, calm: bool) -> Iterator[tuple[Doubt, str]]:
-    if not spans and not calm:
-        yield Doubt.NO_EVIDENCE, "no fault was applied"
-    for span in spans:
-        if not span.bit:
-            yield Doubt.NO_EVIDENCE, f"{span.kind} of {span.target}: nothing shows that it bit"
-
-
-def _behind(history: History) -> Iterator[tuple[Doubt, str]]:
-    for line in history.lines("phase"):
-        if line["name"] == "steady" and line["offered"] < LEAST_OFFERED * line["intended"]:
-            yield (
-                Doubt.LOAD_BEHIND,
-                f"{line['offered']} of {line['intended']} intended arrivals were offered in a window",
-            )
-
-
-LATE_SHARE = 0.01
-"""More than this share of our wake-ups, or of the arrivals, over 50 ms late (so that their p99 is) spoils timing."""
-
-
-NEAR = 2
-"""So many times our greatest lag from its bound, once for each end, a value that keeps it is believed: a machine that
-is too busy makes what it times later, and never earlier by more than that lag."""
-FAR = 10
-"""So many times from its bound, a value that breaks it is believed where processes are started meanwhile, which stops
-our own loop by itself."""
-_IN_S = {"s": 1.0, "ms": 1e-3}
-
-
-def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple[Doubt, str]]:
-    """Of the seconds in which its moments lie: from the first effect until its bound after the last healing."""
-    if finding.bound is None or finding.measured is None:
-        return
-    if clause.counts_late and finding.verdict is Verdict.HOLDS:
-        return
-    seen, in_s = window(history), _IN_S.get(finding.unit, 0.0)
-    until = seen.to_ns + int(max(finding.bound, finding.measured) * in_s * NS)
-    from_ns = _start_ns(history, seen.from_ns) if clause.at_start else seen.from_ns
-    windows = _compared(history, finding) if clause.compares else (Window(from_ns, until),)
-    noises = [
-        line
-        for line in history.lines("noise")
-        if any(line["t_ns"] >= one.from_ns and line["from_ns"] <= one.to_ns for one in windows)
-    ]
-    for what in ("runner", "load"):
-        shares = [line["late_share"] for line in noises if line["what"] == what]
-        if shares and sum(shares) / len(shares) > LATE_SHARE:
-            late = max(line["lag_max_ms"] for line in noises if line["what"] == what)
-            if _is_far(finding, clause, in_s * 1e3, late):
-                continue
-            yield (
-                Doubt.NOISE,
-                f"the {what} was over 50 ms late {sum(shares) / len(shares):.1%} of the time, up to {late:.0f} ms",
-            )
-            return
-    lags = [line["lag_p99_ms"] / 1e3 for line in noises if line["what"] == "runner"]
-    # One late second can move a moment by as much, and what whole stretches have in the middle by its share alone.
-    own = sum(lags) / max(len(lags), 1) if clause.compares else max(lags, default=0.0)
-    if abs(finding.measured - finding.bound) * in_s < 2 * own and in_s:
-        value = f"{finding.measured * in_s:.3f} s"
-        yield Doubt.NOISE, f"{value} is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"
-
-
-def _compared(history: History, finding: Finding) -> tuple[Window, ...]:
-    """Where being late can have made a comparison come out as it did: slower before than it was, or at the end.
-
-    What is seen late across the beginning of the last stretch counts in it, though it belongs before.
-    """
-    before, last = stretches(history)
-    return (before, Window(last.from_ns, last.from_ns)) if finding.verdict is Verdict.HOLDS else (last,)
-
-
-def _start_ns(history: History, default: int) -> int:
-    """When the first node was started."""
-    return min((line["t_ns"] for line in history.lines("node") if line["event"] == "started"), default=default)
-
-
-def _is_far(finding: Finding, clause: Clause, in_ms: float, late_ms: float) -> bool:
-    """Whether a value is on its side of the bound by far more than we were late."""
-    if clause.compares or finding.bound is None or finding.measured is None:
-        return False
-    kept_by_ms = (finding.bound - finding.measured) * in_ms
-    if finding.verdict is Verdict.HOLDS:
-        return kept_by_ms > NEAR * late_ms
-    return clause.at_start and -kept_by_ms > FAR * late_ms

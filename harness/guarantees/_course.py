@@ -37,6 +37,12 @@ class Stretch:
         seconds = (self.answers.window.to_ns - self.from_ns) / NS
         return self.ended / seconds if seconds > 0 else 0.0
 
+    @property
+    def lasting(self) -> float:
+        """Ends a second, as far as they can go on: no more than were offered. More is a backlog that was worked off."""
+        seconds = (self.answers.window.to_ns - self.answers.window.from_ns) / NS
+        return min(self.rate, self.answers.offered / seconds) if seconds > 0 else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ends:

@@ -97,8 +97,8 @@ def _rate(history: History, found: Course) -> Finding:
     before, last = found.before, found.last
     if before.ended < LEAST_OPERATIONS:
         return _doubt(RATE, Doubt.TOO_LITTLE, f"{before.ended} operations ended before the fault", SLOWER_BY)
-    lower, counted = max(0.0, 1 - last.rate / before.rate), before.ended + last.ended
-    reason = f"{last.rate:.1f} ended a second at the load's end, {before.rate:.1f} before the fault"
+    lower, counted = max(0.0, 1 - last.rate / before.lasting), before.ended + last.ended
+    reason = f"{last.rate:.1f} ended a second at the load's end, {before.lasting:.1f} before the fault"
     ops = found.unended(history, last) if lower > SLOWER_BY else NOBODY
     return measured(history, RATE, lower, SLOWER_BY, counted, reason, ops, window(history).faults)
 

@@ -22,7 +22,8 @@ from harness.faults.flapping import LEAST_CUTS
 from harness.faults.latency import JITTER_SEEN
 from harness.faults.packet_loss import LEAST_DROPPED
 from harness.guarantees import REGISTRY, clause_names
-from harness.guarantees._base import AROUND_NS, LATE_SHARE, LEAST_OFFERED, LEAST_OPERATIONS, NS
+from harness.guarantees._base import AROUND_NS, LEAST_OPERATIONS, NS
+from harness.guarantees._doubts import LATE_SHARE, LEAST_OFFERED
 from harness.guarantees._draining import FROM_THEN_S, TAKES_UNTIL_S
 from harness.guarantees._lives import COMES_NS, ENDS_NS
 from harness.guarantees._logs import BEFORE_NS, WITHIN_NS

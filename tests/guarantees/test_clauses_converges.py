@@ -196,7 +196,24 @@ def test_before_the_fault_counts_from_the_first_end_on() -> None:
         told.work(HEALED, END, every=25)
         finding = came_out(told, RATE)
     assert finding.verdict is HOLDS
-    assert finding.reason == "40.0 ended a second at the load's end, 40.4 before the fault"
+    assert finding.reason == "40.0 ended a second at the load's end, 40.0 before the fault"
+
+
+@pytest.mark.parametrize(("ends", "verdict"), [(36, HOLDS), (35, VIOLATED)])
+def test_a_backlog_that_is_worked_off_before_the_fault_is_no_rate(ends: int, verdict: Verdict) -> None:
+    """A system that is slow to begin: all that was offered in two seconds ended in the second one."""
+    with story() as told:
+        told.load(HIT - 2_000, END)
+        told.fault(HIT, HEALED)
+        told.expect("converges")
+        for n in range(40):
+            told.result(told.op(HIT - 2_000 + 50 * n), HIT - 1_000 + 25 * n)
+            op = told.op(LAST + 50 * n)
+            if n < ends:
+                told.result(op, LAST + 50 * n + 10)
+        finding = came_out(told, RATE)
+    assert finding.verdict is verdict
+    assert finding.reason == f"{ends / 2:.1f} ended a second at the load's end, 20.0 before the fault"
 
 
 @pytest.mark.parametrize(("was", "limit"), [(1, 21.5), (100, 170)])
@@ -320,6 +337,19 @@ def test_noise_spoils_what_it_can_have_made(at: float, held: set[str], broken: s
             told.op(moment, took=500)
         noisy(told, at)
         assert _doubted(told) == broken
+
+
+# By how much we were late at most before the fault, and how often; and which comparison that can have moved.
+@pytest.mark.parametrize(
+    ("late_ms", "share", "doubted"),
+    [(99, 0.02, set()), (101, 0.02, {RATE}), (99, 0.09, set()), (99, 0.11, {LATENCY}), (101, 0.11, {RATE, LATENCY})],
+)
+def test_a_stall_moves_some_ends_and_no_median(late_ms: float, share: float, doubted: set[str]) -> None:
+    with story() as told:
+        begin(told)
+        measured: dict[str, Any] = {"lag_p99_ms": 0.0, "lag_max_ms": late_ms, "late_share": share}
+        told.line("noise", HIT - 500, what="runner", from_ns=t(HIT - 1_500), cpu={}, **measured)
+        assert _doubted(told) == doubted
 
 
 def _doubted(told: Story) -> set[str]:
