@@ -142,12 +142,21 @@ class Run(TypedDict):
     missing: list[str]
 
 
+class NightAgain(TypedDict):
+    """The run in which scenarios were asked again that our own noise had kept from being judged; its exit counts."""
+
+    run: str
+    scenarios: list[str]
+    exit: int
+
+
 class NightRun(TypedDict):
     """One run of a night."""
 
     run: str
     system: str
     exit: int
+    again: NotRequired[NightAgain]
 
 
 class Night(TypedDict):

@@ -82,10 +82,12 @@ def night_lines(nightly: Mapping[str, Any], look: Look) -> list[str]:
     """The summary of a night from nightly.json: a line a run, and what the exit means."""
     night = cast(Night, plain_tree(dict(nightly)))
     width = max((len(run["system"]) for run in night["runs"]), default=0)
-    lines = [
-        f"{_exit(run['exit'], look, 15)}  {run['system']:{width}}  {run['run']}  exit {run['exit']}"
-        for run in night["runs"]
-    ]
+    lines = []
+    for run in night["runs"]:
+        lines.append(f"{_exit(run['exit'], look, 15)}  {run['system']:{width}}  {run['run']}  exit {run['exit']}")
+        if again := run.get("again"):
+            told = f"again, alone: {', '.join(again['scenarios'])}"
+            lines.append(f"{_exit(again['exit'], look, 15)}  {told}  {again['run']}  exit {again['exit']}")
     lines += [f"unproven: {sentence}" for sentence in night.get("unproven", ())]
     lines.append(f"{count(len(night['runs']), 'run')} this night: {_exit(night['exit'], look)} (exit {night['exit']})")
     return [look.encoded(line) for line in lines]

@@ -1,10 +1,15 @@
-"""The night's runs, each a system in its states, and a check of the whole night."""
+"""The night's runs, each a system in its states, and a check of the whole night.
+
+A scenario that could not be judged, and for no other reason than that this machine was too busy to time it, is asked
+again once, alone, as one would by hand: the first run stands as it was, and nightly.json tells of both.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ from harness.guarantees import judged_clauses
 from harness.report import terminal
 from harness.report import weaknesses as told
 from harness.system.loader import load_system
-from harness.verdict import Verdict, worst_exit
+from harness.verdict import Doubt, Verdict, worst_exit
 
 JSON = dict[str, Any]
 NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", None))
@@ -30,9 +35,17 @@ def nightly(reports: Path, jobs: int | None) -> int:
             print(f"{system} is not here (an installed wheel has no examples)", file=sys.stderr)
             continue
         print(f"\n{system}{f', states: {states}' if states else ''}", flush=True)
-        folder, code = launching.launch(launching.Asked(path, states, jobs=jobs), reports)
-        runs.append({"run": folder.name if folder else "", "system": load_system(path).system.name, "exit": code})
+        asked = launching.Asked(path, states, jobs=jobs)
+        folder, code = launching.launch(asked, reports)
+        run: JSON = {"run": folder.name if folder else "", "system": load_system(path).system.name, "exit": code}
+        runs.append(run)
         folders += [folder] if folder else []
+        noisy = too_busy_for(json.loads((folder / "verdict.json").read_text("utf-8"))) if folder else []
+        if folder and noisy:
+            print(f"\nthis machine was too busy to judge {', '.join(noisy)}: asked again, one at a time", flush=True)
+            again, code = launching.launch(_alone(asked, folder, noisy), reports)
+            folders += [again] if again else []
+            run["again"] = {"run": again.name if again else "", "scenarios": noisy, "exit": code}
         if code == launching.INTERRUPTED:
             break
     verdicts = [json.loads((folder / "verdict.json").read_text("utf-8")) for folder in folders]
@@ -41,6 +54,24 @@ def nightly(reports: Path, jobs: int | None) -> int:
     print()
     launching.say(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), launching.look()))
     return code
+
+
+def too_busy_for(verdict: JSON) -> list[str]:
+    """The scenarios that our own noise kept from being judged, where a run is inconclusive for nothing else."""
+    wrong = [found for found in verdict["scenarios"] if not found["as_expected"]]
+    doubts = {
+        found["id"]: [one["reason"] for one in found["findings"] if one["verdict"] == Verdict.INCONCLUSIVE]
+        for found in wrong
+    }
+    for_noise = all(told and all(one.startswith(f"{Doubt.NOISE}: ") for one in told) for told in doubts.values())
+    return list(doubts) if verdict["exit"] == 2 and not verdict["missing"] and for_noise else []
+
+
+def _alone(asked: launching.Asked, folder: Path, scenarios: Sequence[str]) -> launching.Asked:
+    """These scenarios of a run, with the same seed, one after the other."""
+    made = json.loads((folder / "plan.json").read_text("utf-8"))
+    nodeids = tuple(entry["nodeid"] for entry in made["planned"] if entry["id"] in scenarios)
+    return replace(asked, jobs=1, seed=made["seed"], nodeids=nodeids)
 
 
 def _found(system: str) -> str | None:
@@ -57,7 +88,8 @@ def write(reports: Path, runs: Sequence[JSON], verdicts: Sequence[JSON]) -> int:
     That is a fault that never had evidence, and a clause that was judged on nothing, the whole night long.
     """
     unproven = [*_faults(verdicts), *_clauses(verdicts)]
-    worst = worst_exit([*(run["exit"] for run in runs), 2 if unproven else 0])
+    codes = [run["again"]["exit"] if "again" in run else run["exit"] for run in runs]
+    worst = worst_exit([*codes, 2 if unproven else 0])
     plan.write_json(
         reports / "nightly.json", {"schema": plan.SCHEMA, "runs": list(runs), "unproven": unproven, "exit": worst}
     )

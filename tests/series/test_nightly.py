@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness import plan
 from harness.guarantees import REGISTRY, judged_clauses
 from harness.report.terminal import Look, night_lines
@@ -56,6 +58,43 @@ def test_the_worst_run_decides_where_all_was_proved(tmp_path: Path) -> None:
     for bit in (True, False):
         judged = [{"system": "telhawk", "scenarios": [scenario("crash[hardened]", bit=bit)]}]
         assert nightly.write(tmp_path, worse, judged) == 1
+
+
+def judged(id_: str, *reasons: str, as_expected: bool = False) -> JSON:
+    findings = [{"verdict": "holds", "reason": "all is well"}]
+    findings += [{"verdict": "inconclusive", "reason": reason} for reason in reasons]
+    return {"id": id_, "as_expected": as_expected, "findings": findings}
+
+
+NOISY = judged("crash[hardened]", "noise: the runner was late")
+OTHERS = [
+    pytest.param({"scenarios": [NOISY, judged("other[hardened]", "gap: nobody looked")]}, id="another doubt"),
+    pytest.param({"scenarios": [judged("crash[hardened]", "noise: late", "gap: nobody looked")]}, id="and another"),
+    pytest.param({"scenarios": [NOISY, judged("other[hardened]")]}, id="no doubt at all"),
+    pytest.param({"scenarios": [NOISY], "missing": ["other[hardened]"]}, id="one that was not run"),
+    pytest.param({"scenarios": [NOISY], "exit": 1}, id="a promise that broke"),
+    pytest.param({"scenarios": [judged("crash[documented]", "noise: late", as_expected=True)]}, id="as expected"),
+]
+
+
+def test_what_noise_alone_kept_from_being_judged_is_asked_again() -> None:
+    fine = judged("calm[hardened]", "gap: in what decides nothing", as_expected=True)
+    assert nightly.too_busy_for({"exit": 2, "missing": [], "scenarios": [fine, NOISY]}) == ["crash[hardened]"]
+
+
+@pytest.mark.parametrize("verdict", OTHERS)
+def test_nothing_else_is_asked_again(verdict: JSON) -> None:
+    assert nightly.too_busy_for({"exit": 2, "missing": [], **verdict}) == []
+
+
+@pytest.mark.parametrize("exit_", [0, 1, 2])
+def test_what_is_asked_again_counts_and_both_are_told(tmp_path: Path, exit_: int) -> None:
+    again = {"run": "two", "scenarios": ["crash[hardened]"], "exit": exit_}
+    runs = [{"run": "one", "system": "telhawk", "exit": 2, "again": again}]
+    assert nightly.write(tmp_path, runs, [{"system": "telhawk", "scenarios": [scenario("crash[hardened]")]}]) == exit_
+    shown = "\n".join(night_lines(json.loads((tmp_path / "nightly.json").read_text()), Look()))
+    assert "telhawk  one  exit 2" in shown
+    assert f"again, alone: crash[hardened]  two  exit {exit_}" in shown
 
 
 def test_the_night_writes_what_came_of_each_weakness(tmp_path: Path) -> None:
