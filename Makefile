@@ -22,7 +22,7 @@ nightly: setup
 	@$(BIN)/nats-harness nightly
 
 test: setup
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not timed"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timed"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m timed --reruns 2 --only-rerun "THIS MACHINE WAS TOO BUSY"
 
 bench: setup

@@ -139,6 +139,11 @@ async def until(true: Callable[[], object], *, within_s: float) -> None:
         await asyncio.sleep(0.02)
 
 
+async def emptied(server: asyncio.Server) -> None:
+    """Waits until the last connection of a server has ended, so that nothing is left open for another test to find."""
+    await until(lambda: not server._active_count, within_s=5)  # type: ignore[attr-defined]
+
+
 async def held(seconds: float) -> int:
     """The time that a fault lasts; t_ns of its end."""
     await asyncio.sleep(seconds)

@@ -21,7 +21,7 @@ from harness.observe import effects
 from harness.observe.effects import Direct, Effects
 from harness.system.model import Effects as Table
 
-from .lab import MS, NONCE, until
+from .lab import MS, NONCE, emptied, until
 
 TABLE = Table(
     url="{store.url}/executions?after={cursor}",
@@ -70,7 +70,7 @@ async def store() -> AsyncIterator[Store]:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         kept.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield kept
-        await asyncio.sleep(0.05)  # the last connections' ends are seen, so that nothing is left open
+        await emptied(server)
 
 
 @dataclass

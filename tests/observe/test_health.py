@@ -17,7 +17,7 @@ from harness.history.recorder import Recorder
 from harness.observe import _http, health
 from harness.observe.health import Health
 
-from .lab import NONCE, until
+from .lab import NONCE, emptied, until
 
 TARGET = ("web-0", "ready")
 
@@ -65,7 +65,7 @@ async def watched(folder: Path) -> AsyncIterator[Watched]:
         watching = group.create_task(observer.watch())
         yield Watched(replica, observer, folder)
         watching.cancel()
-    await asyncio.sleep(0.05)  # the last connections' ends are seen, so that nothing is left open
+    await emptied(server)
     recorder.close()
 
 

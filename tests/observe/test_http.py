@@ -9,6 +9,8 @@ import pytest
 from harness.errors import UsageError
 from harness.observe import _http
 
+from .lab import emptied
+
 
 @asynccontextmanager
 async def answering(*pieces: bytes, hold: bool = False) -> AsyncIterator[str]:
@@ -28,6 +30,7 @@ async def answering(*pieces: bytes, hold: bool = False) -> AsyncIterator[str]:
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a?b=1"
         await ended.wait()
+        await emptied(server)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from harness.runtime import _nats
 
-from .lab import lab
+from .lab import emptied, lab
 
 INFO = b'INFO {"server_id":"N","nonce":"x"}\r\n'
 
@@ -39,6 +39,7 @@ async def saying(*pieces: bytes, greets: bool = True, after: bytes = b"") -> Asy
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield int(server.sockets[0].getsockname()[1])
         await asyncio.wait_for(ended.wait(), 5)
+        await emptied(server)
 
 
 async def connect(port: int, **login: str) -> _nats.Connection:
