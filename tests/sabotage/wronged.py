@@ -114,15 +114,21 @@ def answered_with_anothers(came: Came) -> set[str]:
 
 
 def ended_late(came: Came) -> set[str]:
-    """What was accepted in the five seconds from when a worker was asked to stop, and had no end in time."""
+    """What was accepted in the five seconds from when a worker was asked to stop, and had no end in time.
+
+    Of what never had one, what was asked after until that time was over: of the others nobody can tell.
+    """
     history = came.history
     _, since_ns = asked(history)
-    ended: dict[OpId, int] = defaultdict(lambda: 1 << 63)
+    looked: dict[OpId, int] = defaultdict(int)
+    ended: dict[OpId, int] = {}
     for seen in history.sightings():
-        if seen.terminal and seen.op is not None:
-            ended[seen.op] = min(ended[seen.op], seen.t_ns)
+        if seen.op is not None:
+            looked[seen.op] = max(looked[seen.op], seen.t_ns)
+            if seen.terminal:
+                ended[seen.op] = min(ended.get(seen.op, seen.t_ns), seen.t_ns)
     soon = {o.id: o.end_ns or 0 for o in accepted(history) if 0 <= (o.end_ns or 0) - since_ns <= 5 * NS}
-    return marked(history, {op for op, at_ns in soon.items() if ended[op] - at_ns > DRAINS_S * NS})
+    return marked(history, {op for op, at_ns in soon.items() if ended.get(op, looked[op]) - at_ns > DRAINS_S * NS})
 
 
 def asked(history: History) -> tuple[str, int]:
