@@ -66,5 +66,21 @@ async def test_a_client_whose_socket_does_not_empty_is_replaced(server: Broker) 
         await connection.close()
 
 
+async def test_a_client_that_is_back_and_never_says_so_is_replaced(server: Broker) -> None:
+    """nats-py: what its one attempt to reconnect has done, another ends before it calls anybody."""
+    async with asyncio.TaskGroup() as tasks:
+        connection = Connection(server.url, {}, name="test", replied=nobody, tasks=tasks)
+        await connection.start(10)
+        first = connection.client
+        first._reconnected_cb = None
+        server.kill()
+        await until(lambda: not connection.connected, 5)
+        server.start()
+        await until(lambda: first.is_connected or connection.client is not first, 3)
+        await until(lambda: connection.connected, 10)
+        assert connection.client is not first
+        await connection.close()
+
+
 async def nobody(message: Msg) -> None:
     raise AssertionError(message)

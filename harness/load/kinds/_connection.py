@@ -20,7 +20,10 @@ from harness.history.clock import now_ns
 
 _LOOK_S = 0.5
 _REPLACE_AFTER_NS = 3_000_000_000
-"""A client without a round trip for so long is replaced."""
+"""A client without a round trip for so long is replaced; so is one that never says that it is back.
+
+Two of nats-py's attempts to reconnect can end each other: then it is connected, answers pings, and calls nobody.
+"""
 
 
 def credentials(connect: Mapping[str, str]) -> dict[str, Any]:
@@ -96,7 +99,8 @@ class Connection:
 
         async def up() -> None:
             # Not before: nats-py says it is connected when its subscriptions, our inbox among them, are not back yet.
-            self._up = client is self.client
+            if client is self.client:
+                self._up, self._alive_ns = True, now_ns()
 
         options = {"reconnect_time_wait": 0.25, **self._options}  # a whole number, says its annotation; any will do
         with suppress(nats.errors.Error, OSError, TimeoutError):  # the watch sees that it is not alive
@@ -125,7 +129,8 @@ class Connection:
         client = self.client
         with suppress(nats.errors.Error, OSError):
             await client.rtt(timeout=3600)
-            self._alive_ns = now_ns()
+            if self._up:
+                self._alive_ns = now_ns()
 
 
 async def _ignore(error: Exception) -> None:
