@@ -32,7 +32,6 @@ class Seen(NamedTuple):
     slow: Sequence[Operation] = ()
     unserved: Sequence[Operation] = ()
     short: str = ""
-    none: bool = False  # nothing was refused at once
 
 
 def breaker(history: History, opens_after: int, refuses_ms: float, works_s: float) -> Finding:
@@ -65,7 +64,8 @@ def breaker(history: History, opens_after: int, refuses_ms: float, works_s: floa
     reason = "; ".join(f"{len(ops)} {what}" for ops, what in parts if ops)
     reason = reason or f"each of {counted} was refused at once or was the one probe, and the work went on in time"
     finding = by_count(history, BREAKER, wronged, counted, reason, ids)
-    if all(one.none for one in seen):  # no matter of time: being late a while cannot have made all of them slow
+    # No matter of time: being late a while cannot have made all of so many slow.
+    if counted >= LEAST_OPERATIONS and all(len(one.slow) == one.counted for one in seen):
         reason = f"none of {counted} was refused at once: there is no breaker"
         finding = dataclasses.replace(finding, measured=None, reason=reason)
     return finding
@@ -92,7 +92,7 @@ class _Watch:
         probes = [operation for operation in asked if self._took(operation) >= least_ns]
         slow = [operation for operation in asked if self._fast_ns <= self._took(operation) < least_ns]
         if len(asked) == len(probes) + len(slow):  # nothing was refused at once: there is no breaker
-            yield Seen(len(asked), slow=[*probes, *slow], unserved=unserved, short=short, none=True)
+            yield Seen(len(asked), slow=[*probes, *slow], unserved=unserved, short=short)
             return
         few = len(slow) <= SLOW_SHARE * (len(asked) - len(probes))
         yield Seen(len(asked), self._crowd(probes), [] if few else slow, unserved, short)

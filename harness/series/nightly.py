@@ -28,7 +28,7 @@ NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", Non
 def nightly(reports: Path, jobs: int | None) -> int:
     """Judges each system of the night; writes nightly.json; the worst exit."""
     runs: list[JSON] = []
-    folders: list[Path] = []
+    verdicts: list[JSON] = []
     for system, states in NIGHT:
         path = _found(system)
         if path is None:
@@ -39,21 +39,25 @@ def nightly(reports: Path, jobs: int | None) -> int:
         folder, code = launching.launch(asked, reports)
         run: JSON = {"run": folder.name if folder else "", "system": load_system(path).system.name, "exit": code}
         runs.append(run)
-        folders += [folder] if folder else []
-        noisy = too_busy_for(json.loads((folder / "verdict.json").read_text("utf-8"))) if folder else []
+        verdicts += _verdicts(folder)
+        noisy = too_busy_for(verdicts[-1]) if folder and code == 2 else []
         if folder and noisy:
             print(f"\nthis machine was too busy to judge {', '.join(noisy)}: asked again, one at a time", flush=True)
             again, code = launching.launch(_alone(asked, folder, noisy), reports)
-            folders += [again] if again else []
+            verdicts += _verdicts(again)
             run["again"] = {"run": again.name if again else "", "scenarios": noisy, "exit": code}
         if code == launching.INTERRUPTED:
             break
-    verdicts = [json.loads((folder / "verdict.json").read_text("utf-8")) for folder in folders]
     code = write(reports, runs, verdicts)
     weaknesses(reports, verdicts)
     print()
     launching.say(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), launching.look()))
     return code
+
+
+def _verdicts(folder: Path | None) -> list[JSON]:
+    """What a run came to; nothing where it came to nothing."""
+    return [json.loads((folder / "verdict.json").read_text("utf-8"))] if folder else []
 
 
 def too_busy_for(verdict: JSON) -> list[str]:
@@ -69,9 +73,9 @@ def too_busy_for(verdict: JSON) -> list[str]:
 
 def _alone(asked: launching.Asked, folder: Path, scenarios: Sequence[str]) -> launching.Asked:
     """These scenarios of a run, with the same seed, one after the other."""
-    made = json.loads((folder / "plan.json").read_text("utf-8"))
-    nodeids = tuple(entry["nodeid"] for entry in made["planned"] if entry["id"] in scenarios)
-    return replace(asked, jobs=1, seed=made["seed"], nodeids=nodeids)
+    made = plan.read_plan(folder)
+    nodeids = tuple(entry.nodeid for entry in made.planned if entry.id in scenarios)
+    return replace(asked, jobs=1, seed=made.seed, nodeids=nodeids)
 
 
 def _found(system: str) -> str | None:

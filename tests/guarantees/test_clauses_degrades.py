@@ -477,6 +477,23 @@ def test_a_breaker_that_never_closed_had_to_be_watched_for_longer(load_ends: flo
     assert finding.ops == (named(told, refusal) if verdict is VIOLATED else ())
 
 
+def test_who_was_never_asked_while_open_is_told_for_what_came_after() -> None:
+    """It opened only as the provider came back: that nothing was refused at once says nothing then."""
+    with story(**degrading.changes()) as told:
+        told.load(0, END)
+        told.expect("degrades")
+        told.fault(HIT, HEALED, "pause", links=(CALL,), nodes=(STORE,))
+        for n in range(20):
+            refused(told, HIT + 100 + n, BUSY, workload=SEARCHES, took=2)
+        slow(told, HEALED - 200, HEALED - 150, 10, took=500)
+        late = [refused(told, HEALED + 600 + n, BUSY, workload=SEARCHES) for n in range(3)]
+        first = back(told, HEALED + WORKS_MS + 100)
+        finding = came_out(told, "breaker")
+    assert (finding.verdict, finding.measured) == (VIOLATED, 4)
+    assert finding.ops == named(told, *late, first)
+    assert finding.reason == f"4 refused until later than {WORKS_MS / 1000:g} s after the healing"
+
+
 def test_what_the_entry_does_not_call_needs_no_breaker() -> None:
     with told_of(links=(WORKER_LINK,)) as told:
         assert came_out(told, "breaker").reason == "not asked: nothing that the entry calls was away"

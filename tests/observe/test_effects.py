@@ -21,7 +21,7 @@ from harness.observe import effects
 from harness.observe.effects import Direct, Effects
 from harness.system.model import Effects as Table
 
-from .lab import MS, NONCE, emptied, until
+from .lab import MS, NONCE, serving, until
 
 TABLE = Table(
     url="{store.url}/executions?after={cursor}",
@@ -65,12 +65,10 @@ async def store() -> AsyncIterator[Store]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         writer.write(kept.answer(int(head.split(b"after=")[1].split(b" ")[0])))
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        kept.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with serving(serve) as port:
+        kept.url = f"http://127.0.0.1:{port}"
         yield kept
-        await emptied(server)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from harness.history.recorder import Recorder
 from harness.observe import _http, health
 from harness.observe.health import Health
 
-from .lab import NONCE, emptied, until
+from .lab import NONCE, serving, until
 
 TARGET = ("web-0", "ready")
 
@@ -37,7 +37,6 @@ class Replica:
             await reader.read()
         else:
             writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % self.status)
-        writer.close()
 
 
 @dataclass
@@ -59,13 +58,11 @@ class Watched:
 @asynccontextmanager
 async def watched(folder: Path) -> AsyncIterator[Watched]:
     recorder, replica = Recorder(folder, name="runner", nonce=NONCE), Replica()
-    async with await asyncio.start_server(replica.serve, "127.0.0.1", 0) as server, asyncio.TaskGroup() as group:
-        replica.port = server.sockets[0].getsockname()[1]
+    async with serving(replica.serve) as replica.port, asyncio.TaskGroup() as group:
         observer = Health(recorder, {TARGET: f"http://127.0.0.1:{replica.port}/readyz"})
         watching = group.create_task(observer.watch())
         yield Watched(replica, observer, folder)
         watching.cancel()
-    await emptied(server)
     recorder.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import UsageError
 from harness.observe import _http
 
-from .lab import emptied
+from .lab import serving
 
 
 @asynccontextmanager
@@ -24,13 +24,11 @@ async def answering(*pieces: bytes, hold: bool = False) -> AsyncIterator[str]:
             await asyncio.sleep(0)
         if hold:
             await reader.read()
-        writer.close()
         ended.set()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a?b=1"
+    async with serving(answer) as port:
+        yield f"http://127.0.0.1:{port}/a?b=1"
         await ended.wait()
-        await emptied(server)
 
 
 @pytest.mark.parametrize(

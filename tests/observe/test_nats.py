@@ -12,7 +12,7 @@ import pytest
 
 from harness.runtime import _nats
 
-from .lab import emptied, lab
+from .lab import lab, serving
 
 INFO = b'INFO {"server_id":"N","nonce":"x"}\r\n'
 
@@ -33,13 +33,11 @@ async def saying(*pieces: bytes, greets: bool = True, after: bytes = b"") -> Asy
                 writer.write(bytes([byte]))
                 await writer.drain()
         await reader.read()
-        writer.close()
         ended.set()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield int(server.sockets[0].getsockname()[1])
+    async with serving(serve) as port:
+        yield port
         await asyncio.wait_for(ended.wait(), 5)
-        await emptied(server)
 
 
 async def connect(port: int, **login: str) -> _nats.Connection:
