@@ -65,14 +65,17 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
 
 
 def _prepare(asked: Asked) -> Asked:
-    """Reads system file and scenarios, so that mistakes come first, then makes what is missing; with the runtime."""
+    """Reads system file and scenarios, so that mistakes come first, then makes what is missing.
+
+    What was asked, with its runtime and how many scenarios go side by side.
+    """
     from harness.runtime import binaries, containers, journal
 
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     system = load_system(asked.system, check_env=True)
-    planned(asked)
+    count = len(planned(asked)["planned"])
     session = Session.open(_settings(asked), Path.cwd())
     journal.sweep()
     runtime = session.chosen_runtime()
@@ -81,20 +84,21 @@ def _prepare(asked: Asked) -> Asked:
     else:
         binaries.nats_server(system.broker.version, progress)
         binaries.toxiproxy_server(progress)
-    return replace(asked, runtime=runtime)
+    fixed = any(service.fixed for service in system.services.values())
+    jobs = 1 if fixed else side_by_side(asked.jobs, runtime, count)
+    return replace(asked, runtime=runtime, jobs=jobs)
 
 
-def _side_by_side(runtime: str) -> int:
-    """How many scenarios this machine has room for: the engine's own work takes cores as well (docs/decisions, 11)."""
+def side_by_side(asked: int | None, runtime: str, count: int) -> int:
+    """How many of so many scenarios run at a time: as asked, or what this machine has room for (docs/decisions, 11)."""
     cores = os.cpu_count() or 1
-    return max(1, cores // 2) if runtime == choosing.CONTAINERS else cores
+    room = max(1, cores // 2) if runtime == choosing.CONTAINERS else cores  # the engine's own work takes cores as well
+    return max(1, min(asked or room, count))
 
 
 def _arguments(asked: Asked, reports: Path) -> list[str]:
     folder = (asked.scenarios or plan.scenarios_folder()).absolute()
     root = folder if folder.is_dir() else folder.parent
-    fixed = any(service.fixed for service in load_system(asked.system).services.values())
-    jobs = 1 if fixed or len(asked.nodeids) == 1 else asked.jobs or _side_by_side(asked.runtime)
     chosen = [
         *("--nats-system", asked.system),
         *(("--nats-states", asked.states) if asked.states else ()),
@@ -103,7 +107,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *("--nats-runtime", asked.runtime, "--nats-reports", str(reports.absolute())),
         *(("-k", asked.keyword) if asked.keyword else ()),
     ]
-    parallel = ["-n", str(jobs), "--dist", "load", "--maxschedchunk", "1"] if jobs > 1 else []
+    parallel = ["-n", str(asked.jobs), "--dist", "load", "--maxschedchunk", "1"] if (asked.jobs or 1) > 1 else []
     plugins = [
         *("-p", "no:locust"),
         *("-p", "no:cacheprovider"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.launching import side_by_side
 from tests.survival.harness_process import run
 
 
@@ -53,3 +54,23 @@ def test_scenarios_with_mistakes_are_wrong_usage_and_leave_no_run(
     done = run(tmp_path, "run", "--system", "bare", "--scenarios", "test_mine.py", "-j", jobs)
     assert (done.returncode, told in done.stderr) == (64, True), done.stderr
     assert not list(tmp_path.glob("reports/*"))
+
+
+# The machine's cores, what -j says, the runtime, how many scenarios there are, and how many run at a time.
+@pytest.mark.parametrize(
+    ("cores", "asked", "runtime", "count", "at_a_time"),
+    [
+        (4, None, "processes", 40, 4),
+        (4, None, "containers", 40, 2),
+        (1, None, "containers", 40, 1),
+        (4, 7, "containers", 40, 7),
+        (4, None, "processes", 3, 3),
+        (4, 7, "processes", 1, 1),
+        (4, None, "processes", 0, 1),
+    ],
+)
+def test_how_many_run_at_a_time(
+    cores: int, asked: int | None, runtime: str, count: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert side_by_side(asked, runtime, count) == at_a_time
