@@ -17,8 +17,11 @@ import click
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
 from harness.history.shown import on_lines
 from harness.runtime.choosing import PROCESSES, RUNTIMES
+from harness.verdict import Verdict
 
 REPORTS = Path("reports")
+MOST = 20
+"""How many times a replay tries by default."""
 P = ParamSpec("P")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -175,14 +178,19 @@ def weaknesses(run_names: tuple[str, ...], system: str, into: Path | None) -> in
 @click.argument("run_name", metavar="RUN")
 @click.argument("scenario", required=False)
 @click.option("--seed", type=click.IntRange(0), help="Another seed than the run's.")
-def replay(run_name: str, scenario: str | None, seed: int | None) -> int:
+@click.option(
+    "--until", type=click.Choice([str(one) for one in Verdict]), help="Again and again, until its verdict is this one."
+)
+@click.option("--max", "most", type=click.IntRange(1), help=f"So many times at most; with --until {MOST} by default.")
+def replay(run_name: str, scenario: str | None, seed: int | None, until: str | None, most: int | None) -> int:
     """Run a scenario of a run again: the same state, runtime, seed and versions.
 
     SCENARIO is an id such as 'broker_crash[hardened]'; without it, everything that was not as expected.
     """
-    from harness import launching
+    from harness.series import replay as again
 
-    return launching.replay(REPORTS, run_name, scenario, seed)
+    most = most or (MOST if until else 1)
+    return again.replay(REPORTS, run_name, scenario, seed, until=until or "", most=most)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""Runs started from the command line: one system judged, a stored run judged again, a scenario run again.
+"""Runs started from the command line: one system judged, a stored run judged again.
 
 Scenarios are pytest tests, so a run is a run of pytest with our plugin; this module chooses its arguments and turns
 what came out into an exit code.
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from harness.report import terminal
 from harness.runtime import choosing
 from harness.session import Session
 from harness.system.loader import load_system
-from harness.verdict import worst_exit
 
 JSON = dict[str, Any]
 INTERRUPTED = 130
@@ -226,42 +225,3 @@ def weaknesses(reports: Path, names: Sequence[str], asked: str, into: Path | Non
     if into is not None:
         told.write_between(into, lines)
     return lines
-
-
-def replay(reports: Path, name: str, scenario: str | None, seed: int | None) -> int:
-    """Runs scenarios of a run again, as they were; the worst exit."""
-    folder = plan.find_run(reports, name)
-    made = plan.read_plan(folder)
-    entries = {entry.id: entry for entry in made.planned}
-    if scenario is not None and scenario not in entries:
-        raise UnknownName(scenario, entries, kind="scenario of this run", where=folder.name)
-    verdict = plan.merged(folder, seconds=0.0)
-    unexpected = [found["id"] for found in verdict["scenarios"] if not found["as_expected"]] + verdict["missing"]
-    chosen = [scenario] if scenario else unexpected
-    if not chosen:
-        raise UsageError("everything was as expected", where=folder.name, fix="name the scenario to run again")
-    for sentence in _differences(verdict["versions"]):
-        print(f"not the same as then: {sentence}", file=sys.stderr)
-    codes = []
-    for name_ in chosen:
-        entry = entries[name_]
-        asked = Asked(
-            made.system_file,
-            None if made.hardening else entry.state,
-            made.hardening,
-            runtime=made.runtime,
-            scenarios=Path(made.scenarios),
-            seed=made.seed if seed is None else seed,
-            nodeids=(entry.nodeid,),
-        )
-        codes.append(launch(asked, reports)[1])
-    return worst_exit(codes)
-
-
-def _differences(versions: dict[str, str]) -> Iterator[str]:
-    from harness.run.versions import versions as current
-
-    now = current(versions.get("nats-server", ""))
-    for name, then in versions.items():
-        if now.get(name) != then:
-            yield f"{name} was {then}, here it is {now.get(name)}"

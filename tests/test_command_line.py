@@ -32,6 +32,15 @@ def test_judge_and_replay(tmp_path: Path) -> None:
     assert verdicts[0]["seed"] == 7
 
 
+def test_replay_tries_until_it_comes_out_so(tmp_path: Path) -> None:
+    assert run(tmp_path, "run", "--system", "bare", "-k", "calm").returncode == 0
+    at_once = run(tmp_path, "replay", "latest", "calm[default]", "--until", "holds")
+    assert (at_once.returncode, "calm[default]: holds 1 of 1 times" in at_once.stdout) == (0, True), at_once.stdout
+    never = run(tmp_path, "replay", "latest", "calm[default]", "--until", "violated", "--max", "2")
+    assert (never.returncode, "calm[default]: violated 0 of 2 times" in never.stdout) == (0, True), never.stdout
+    assert len(list(tmp_path.glob("reports/*-*"))) == 4
+
+
 def test_replay_names_what_there_is(tmp_path: Path) -> None:
     done = run(tmp_path, "replay", "latest")
     assert done.returncode == 64
