@@ -175,22 +175,52 @@ def weaknesses(run_names: tuple[str, ...], system: str, into: Path | None) -> in
 
 
 @main.command()
+@click.argument("run_name", metavar="[RUN]", default="latest")
+@click.option("--into", type=click.Path(path_type=Path), metavar="FILE", help="Where it is written; else beside RUN.")
+def bundle(run_name: str, into: Path | None) -> int:
+    """Pack a run into one file that travels: page, verdict, history, logs, system file, scenarios, checksums.
+
+    Prints what identifies it, for whoever opens it to compare.
+    """
+    from harness import bundle as packing
+    from harness import plan
+
+    made = packing.make(plan.find_run(REPORTS, run_name), into)
+    click.echo(f"{made.path}: {made.path.stat().st_size / 1e6:.1f} MB, {made.digest}")
+    return 0
+
+
+@main.command(name="open")
+@click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
+def open_(path: Path) -> int:
+    """Unpack a bundle into reports/, once all of it is as it was when it was made. Runs nothing that is in it."""
+    from harness import bundle as packing
+
+    there = packing.open_(path, REPORTS)
+    click.echo(f"{there.path / 'index.html'}: {there.digest}")
+    return 0
+
+
+@main.command()
 @click.argument("run_name", metavar="RUN")
 @click.argument("scenario", required=False)
 @click.option("--seed", type=click.IntRange(0), help="Another seed than the run's.")
+@click.option("--system", default="", help="The system file, for a run that was made elsewhere.")
 @click.option(
     "--until", type=click.Choice([str(one) for one in Verdict]), help="Again and again, until its verdict is this one."
 )
 @click.option("--max", "most", type=click.IntRange(1), help=f"So many times at most; with --until {MOST} by default.")
-def replay(run_name: str, scenario: str | None, seed: int | None, until: str | None, most: int | None) -> int:
+def replay(run_name: str, scenario: str | None, seed: int | None, system: str, until: str | None,
+           most: int | None) -> int:  # fmt: skip
     """Run a scenario of a run again: the same state, runtime, seed and versions.
 
-    SCENARIO is an id such as 'broker_crash[hardened]'; without it, everything that was not as expected.
+    RUN may be a bundle; then the scenarios that are in it are run, so have it from somebody you trust. SCENARIO is an
+    id such as 'broker_crash[hardened]'; without it, everything that was not as expected.
     """
     from harness.series import replay as again
 
     most = most or (MOST if until else 1)
-    return again.replay(REPORTS, run_name, scenario, seed, until=until or "", most=most)
+    return again.replay(REPORTS, run_name, scenario, seed, system=system, until=until or "", most=most)
 
 
 @main.command()

@@ -10,6 +10,15 @@ import pytest
 from harness.launching import side_by_side
 from tests.survival.harness_process import run
 
+MINE = """
+from harness import calm
+
+@calm
+async def test_mine(run):
+    async with run.load():
+        await run.steady(1)
+"""
+
 
 def test_judge_and_replay(tmp_path: Path) -> None:
     done = run(tmp_path, "run", "--system", "bare", "-k", "calm", "--seed", "7")
@@ -30,6 +39,21 @@ def test_judge_and_replay(tmp_path: Path) -> None:
     for name in ("system", "runtime", "seed", "versions", "states"):
         assert verdicts[0][name] == verdicts[1][name]
     assert verdicts[0]["seed"] == 7
+
+
+def test_a_run_that_was_handed_over_is_run_again(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    (here / "test_mine.py").write_text(MINE)
+    assert run(here, "run", "--system", "bare", "--scenarios", "test_mine.py").returncode == 0
+    packed = run(here, "bundle", "latest", "--into", "mine.bundle.zip")
+    assert packed.returncode == 0, packed.stderr
+    (here / "test_mine.py").unlink()
+    again = run(there, "replay", "../here/mine.bundle.zip", "mine[default]")
+    assert (again.returncode, "not the same as then" in again.stderr) == (0, False), again.stdout + again.stderr
+    opened = run(there, "open", "../here/mine.bundle.zip")
+    assert opened.stdout.split()[-1] == packed.stdout.split()[-1], "the same digest"
 
 
 def test_replay_tries_until_it_comes_out_so(tmp_path: Path) -> None:

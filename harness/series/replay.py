@@ -7,20 +7,31 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from harness import launching, plan
+from harness import bundle, launching, plan
 from harness.errors import UnknownName, UsageError
+from harness.system.loader import load_system
 from harness.verdict import worst_exit
 
 
 def replay(
-    reports: Path, name: str, scenario: str | None, seed: int | None = None, *, until: str = "", most: int = 1
+    reports: Path,
+    name: str,
+    scenario: str | None,
+    seed: int | None = None,
+    *,
+    system: str = "",
+    until: str = "",
+    most: int = 1,
 ) -> int:
     """Runs scenarios of a run again, as they were, each `most` times or until its verdict is `until`; the worst exit.
 
+    `name` may be a bundle, which is opened first; `system` is the system file of a run that was made elsewhere.
     Raises UsageError for a run or scenario that there is not, and where nothing was other than expected.
     """
-    folder = plan.find_run(reports, name)
+    folder = bundle.open_(Path(name), reports).path if bundle.is_bundle(name) else plan.find_run(reports, name)
     made = plan.read_plan(folder)
+    system = system or _system(made, folder)
+    scenarios = folder / bundle.SCENARIOS if bundle.opened(folder) else Path(made.scenarios)
     entries = {entry.id: entry for entry in made.planned}
     if scenario is not None and scenario not in entries:
         raise UnknownName(scenario, entries, kind="scenario of this run", where=folder.name)
@@ -35,11 +46,11 @@ def replay(
     for id_ in chosen:
         entry = entries[id_]
         asked = launching.Asked(
-            made.system_file,
+            system,
             None if made.hardening else entry.state,
             made.hardening,
             runtime=made.runtime,
-            scenarios=Path(made.scenarios),
+            scenarios=scenarios,
             seed=made.seed if seed is None else seed,
             nodeids=(entry.nodeid,),
         )
@@ -47,6 +58,20 @@ def replay(
         if codes[-1] == launching.INTERRUPTED:
             return launching.INTERRUPTED
     return worst_exit(codes)
+
+
+def _system(made: plan.Plan, folder: Path) -> str:
+    """The system of a run, where it is here."""
+    try:
+        load_system(made.system_file)
+    except UsageError as error:
+        if not bundle.opened(folder):
+            raise
+        fix = f"name yours with --system; as it was then it is in {folder}/scenarios/*/system.toml, without its secrets"
+        raise UsageError(
+            f"the system of this run is not here: {error.what}", where=made.system_file, fix=fix
+        ) from error
+    return made.system_file
 
 
 def _tries(asked: launching.Asked, reports: Path, scenario: str, until: str, most: int) -> Iterator[int]:
