@@ -20,6 +20,7 @@ from harness.runtime.choosing import PROCESSES, RUNTIMES
 from harness.verdict import Verdict
 
 REPORTS = Path("reports")
+DEMO = "broker_crash"
 MOST = 20
 """How many times a replay tries by default."""
 P = ParamSpec("P")
@@ -76,6 +77,16 @@ def _chosen(function: Callable[P, int]) -> Callable[P, int]:
     ):
         function = option(function)
     return function
+
+
+@main.command()
+def demo() -> int:
+    """Kill the reference stack's broker under load, as documented and hardened: half a minute, and a page to read."""
+    from harness import launching
+
+    click.echo("The reference stack takes queries, and its broker is killed: once as documented, once hardened.")
+    click.echo("The first loses work and must be seen to; the second must not. That takes about half a minute.\n")
+    return launching.launch(launching.Asked("telhawk", states="all", keyword=DEMO), REPORTS)[1]
 
 
 @main.command()
