@@ -33,14 +33,18 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(elsewhere: Path, folder: Path, *arguments: str) -> str:
     """What `nats-harness` of that environment prints, as expected."""
-    command = [elsewhere / "bin" / "nats-harness", *arguments]
+    command = [str(elsewhere / "bin" / "nats-harness"), *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def test_the_demo_ends_with_a_page(elsewhere: Path, tmp_path: Path) -> None:
-    where = [elsewhere / "bin" / "python", "-c", "import harness, telhawk; print(harness.__file__, telhawk.__file__)"]
+    where = [
+        str(elsewhere / "bin" / "python"),
+        "-c",
+        "import harness, telhawk; print(harness.__file__, telhawk.__file__)",
+    ]
     files = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
     assert all(Path(file).is_relative_to(elsewhere) for file in files)
     *_, last = _run(elsewhere, tmp_path, "demo").splitlines()
