@@ -80,6 +80,21 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     return made
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """An outage file is a scenario, where a system is named."""
+    if not file_path.name.endswith(".outage.toml") or session_of(parent.config) is None:
+        return None
+    from harness import outage
+
+    try:
+        made = outage.scenario(file_path)
+    except UsageError as error:
+        raise pytest.Collector.CollectError(on_lines(error)) from error
+    module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
+    module.obj = made
+    return module
+
+
 def _driven(scenario: Callable[..., Any]) -> Callable[..., None]:
     @functools.wraps(scenario)
     def wrapper(*args: Any, run: Run, **fixtures: Any) -> None:

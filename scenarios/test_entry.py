@@ -16,7 +16,7 @@ async def test_entry_terminated(run: Run) -> None:
         async with run.faults.latency(run.entry, run.broker, latency_ms=200):
             await run.in_hand(run.entry, 5)
             async with run.faults.terminate(run.entry):
-                await run.steady(3)
+                await run.steady(2)
         await run.recovered()
     run.expect(drains())
 

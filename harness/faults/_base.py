@@ -297,7 +297,7 @@ def _number(value: float) -> float:
 
 def _moment(fault: Fault, event: str, moment_ns: int) -> None:
     line = fault.stage.recorder.line
-    if not fault.link_times:
+    if moment_ns > max(fault.link_times.values(), default=0):  # a node that no link leads to may come last
         line("fault", id=fault.id, event=event, t_ns=moment_ns)
     for link, at_ns in fault.link_times.items():
         line("fault", id=fault.id, event=event, t_ns=at_ns, link=list(link))

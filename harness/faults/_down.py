@@ -34,6 +34,8 @@ class Down(Fault):
     """What goes on after inject, and heal has to wait for."""
     _opened: dict[LinkKey, int] = field(default_factory=dict, init=False, repr=False)
     """When each link was open again."""
+    _back_ns: int = field(default=0, init=False, repr=False)
+    """When the last node was there again, with its links if any lead to it."""
 
     @property
     @abstractmethod
@@ -108,10 +110,12 @@ class Down(Fault):
             await node.ready(within_s=READY_WITHIN_S)
         if node.role == "broker":
             await self.stage.observers_back()
-        self._opened |= await reopened(self.stage, node_links(self.stage.runtime, node), self.reopen)
+        opened = await reopened(self.stage, node_links(self.stage.runtime, node), self.reopen)
+        self._opened |= opened
+        self._back_ns = max(self._back_ns, *opened.values()) if opened else now_ns()
 
     async def heal(self) -> int:
-        """Each node is back and ready; the moment at which the last link was open."""
+        """Each node is back and ready; the moment at which the last one was, with its links open."""
         if self._others is not None:
             await self._others
         await self.ended()
@@ -119,7 +123,7 @@ class Down(Fault):
             if not node.alive or not self._opened.keys() >= set(node_links(self.stage.runtime, node)):
                 await self.back(node)
         self.link_times |= self._opened
-        return max(self._opened.values(), default=now_ns())
+        return self._back_ns or now_ns()
 
 
 @dataclass

@@ -110,6 +110,13 @@ class Run:
             raise UsageError("the system has no worker", fix='mark the scenario @needs("worker"), or name another node')
         return by_name[self.setting.draw("a_worker", list(by_name))]
 
+    def node(self, name: str) -> Node:
+        """A replica by its name, such as `web-0`. Raises UnknownName."""
+        nodes = self._opened().runtime.nodes
+        if name not in nodes:
+            raise UnknownName(name, nodes, kind="replica")
+        return nodes[name]
+
     def dependency_of(self, node: Node) -> Node:
         """The provider that a link leads to from this node, the broker left out; an error where it is not one."""
         world = self._opened()

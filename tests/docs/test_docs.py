@@ -18,7 +18,7 @@ import click
 import pytest
 
 import harness
-from harness import cli, marks, plan
+from harness import cli, marks, outage, plan
 from harness.faults import load_all
 from harness.guarantees import REGISTRY, clause_names
 from harness.history.recorder import Recorder, write_meta
@@ -45,7 +45,7 @@ from .pages import (
     stock_scenarios,
 )
 
-TAGS = {"", "console", "toml", "toml system", "python scenario", "python history", "python measure"}
+TAGS = {"", "console", "toml", "toml system", "toml outage", "python scenario", "python history", "python measure"}
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:locust", "-p", "no:cacheprovider", "-q"]
 PYTEST += ["-o", "asyncio_default_fixture_loop_scope=function"]
 LIST_ALL = """
@@ -79,6 +79,12 @@ def test_system_files_load(block: Block, tmp_path: Path) -> None:
     (tmp_path / "system.toml").write_text(block.text)
     system = load_system(tmp_path / "system.toml", clauses=clause_names())
     plan.check_exposes(system.states, stock_scenarios(), where=block.where)
+
+
+@pytest.mark.parametrize("block", blocks("toml outage"), ids=lambda block: block.where)
+def test_outages_load(block: Block, tmp_path: Path) -> None:
+    (tmp_path / f"shown{outage.SUFFIX}").write_text(block.text)
+    assert outage.load(tmp_path / f"shown{outage.SUFFIX}").events
 
 
 def test_scenarios_are_collected(tmp_path: Path) -> None:

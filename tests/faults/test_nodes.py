@@ -140,11 +140,14 @@ def test_link_that_is_refused_stays_so_when_its_provider_comes_back(tmp_path: Pa
     assert verdict["troubles"] == []
 
 
-def test_workers_are_restarted_one_after_the_other(tmp_path: Path) -> None:
+def test_nodes_are_restarted_one_after_the_other(tmp_path: Path) -> None:
+    """It is healed once the last is back, also where links lead to others alone."""
+
     async def scenario(run: Run) -> None:
+        assert run.entry is not None
         async with run.load():
             await run.steady(1)
-            async with run.faults.rolling_restart(run.workers):
+            async with run.faults.rolling_restart([run.entry, *run.workers]):
                 await run.steady(1)
             async with run.faults.terminate(run.a_worker):
                 await run.steady(1)
@@ -152,7 +155,7 @@ def test_workers_are_restarted_one_after_the_other(tmp_path: Path) -> None:
 
     verdict = judged(scenario, tmp_path / "scenario", system=ORDERS)
     rolling, terminated = verdict["faults"]
-    assert rolling["evidence"] == {"ends": 2, "came_back": 2, "down_at_once": 1}
+    assert rolling["evidence"] == {"ends": 3, "came_back": 3, "down_at_once": 1}
     assert terminated["evidence"]["exit_code"] == 0
     assert _bits(verdict) == {"rolling_restart": True, "terminate": True}
 

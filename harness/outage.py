@@ -1,0 +1,234 @@
+"""An outage as data: what happened, when, to whom, as a post-mortem tells it. It is collected as a scenario.
+
+A file NAME.outage.toml beside scenarios, or named by --scenarios, is the scenario NAME. Its first event is at 0 s; one
+without `at` happens as soon as the one before it in the file is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import tomllib
+import types
+from collections.abc import Sequence
+from datetime import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from harness.errors import UnknownName, UsageError, suggestion
+from harness.marks import needs
+from harness.system._lines import Lines
+from harness.system._mistakes import dotted
+
+if TYPE_CHECKING:
+    from harness.guarantees._base import Guarantee
+    from harness.run import Run
+    from harness.runtime.contract import Node
+
+SUFFIX = ".outage.toml"
+DAY_S = 86_400
+LONGEST_S = 3_600
+ROLES = {"broker": "broker", "entry": "entry", "worker": "worker", "workers": "worker", "dependency": "dependency"}
+"""What `on` may say beside a replica's name, and what a system must have for it."""
+
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_S)]
+
+
+class Event(BaseModel):
+    """Something that went wrong: `what` is a fault, `on` a role, a replica or "SOURCE -> PROVIDER"; more keys are the
+    fault's own. `at`: seconds after the first event, or a time of day. `repeat`: so often, `every_s` apart."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    what: str
+    on: str = ""
+    at: Seconds | time | None = None
+    for_s: Annotated[FiniteFloat, Field(gt=0, le=LONGEST_S)]
+    repeat: Annotated[int, Field(ge=1, le=100)] = 1
+    every_s: Seconds = 0
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is given to the fault beside its targets."""
+        return dict(self.model_extra or {})
+
+    @property
+    def targets(self) -> list[str]:
+        """The words of `on`, one a target."""
+        return [word.strip() for word in self.on.split("->")] if self.on else []
+
+
+class Outage(BaseModel):
+    """A whole file. `rate` in operations a second (None: the system file's); all times are divided by `faster`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    says: Annotated[str, Field(min_length=1)]
+    source: str = ""
+    rate: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    faster: Annotated[FiniteFloat, Field(ge=1)] = 1
+    lead_s: Seconds = 2
+    expect: dict[str, dict[str, float]] = {}
+    events: Annotated[tuple[Event, ...], Field(min_length=1)]
+
+    def start_s(self, event: Event) -> float | None:
+        """When an event happens, in seconds after the first; None where it follows the one before."""
+        if not isinstance(event.at, time):
+            return event.at
+        first = next(one.at for one in self.events if isinstance(one.at, time))
+        return float((_of_day(event.at) - _of_day(first)) % DAY_S)
+
+    def needs(self) -> list[str]:
+        """What a system must have for it."""
+        words = [word for event in self.events for word in event.targets]
+        return ["broker", *dict.fromkeys(ROLES[word] for word in words if ROLES.get(word, "broker") != "broker")]
+
+
+def _of_day(at: time) -> float:
+    return at.hour * 3600 + at.minute * 60 + at.second + at.microsecond / 1e6
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> Outage:
+    """Reads a file. Raises UsageError with each mistake and its line."""
+    try:
+        text = path.read_text("utf-8")
+        data = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"it cannot be read: {error}", where=str(path), fix="write it as docs/outages.md shows"
+        ) from error
+    lines = Lines(text)
+    try:
+        outage = Outage.model_validate(data)
+    except ValidationError as error:
+        told = [_mistake(path, lines, found) for found in error.errors() if not _follows(found)]
+        raise UsageError("\n".join(dict.fromkeys(told))) from error
+    for number, event in enumerate(outage.events):
+        _check(event, f"{path}:{lines.of(('events', number))}")
+    for name, bounds in outage.expect.items():
+        _promise(name, bounds, where=f"{path}:{lines.of(('expect', name))}")
+    return outage
+
+
+def _follows(found: Any) -> bool:
+    """Whether it is told already: of events that are wrong, none is left."""
+    return bool(found["type"] == "too_short" and found["loc"] == ("events",) and found["input"])
+
+
+def _mistake(path: Path, lines: Lines, found: Any) -> str:
+    """One of pydantic's errors as FILE:LINE: key: what is wrong; the fix."""
+    place = tuple(part for part in found["loc"] if isinstance(part, int) or re.fullmatch(r"[a-z_]+", part))
+    place = place[:-1] if place[-1:] == ("time",) else place
+    what = f"{found['msg'][:1].lower()}{found['msg'][1:]}"
+    if found["type"] == "extra_forbidden":
+        what = f"unknown key; {suggestion(str(place[-1]), Outage.model_fields)}"
+    elif found["type"] == "missing":
+        what = f"missing; add {place[-1]} = ..."
+    return f"{path}:{lines.of(place)}: {dotted(place)}: {what}"
+
+
+def _check(event: Event, where: str) -> None:
+    """Raises UsageError for a fault, a target or a parameter that there is not."""
+    from harness.faults import load_all
+
+    registry = load_all()
+    if event.what not in registry:
+        raise UnknownName(event.what, registry, kind="fault", where=where)
+    signature = inspect.signature(registry[event.what])
+    known = [name for name in signature.parameters if name != "stage"]
+    for name in event.parameters:
+        if name not in known:
+            raise UnknownName(name, known, kind=f"parameter of {event.what}", where=where)
+    try:
+        signature.bind(None, *event.targets, **event.parameters)
+    except TypeError as error:
+        fix = f'on = "broker" for a node, "entry -> broker" for a link; of {event.what}: {", ".join(known)}'
+        raise UsageError(str(error), where=where, fix=fix) from None
+
+
+def _promise(name: str, bounds: dict[str, float], *, where: str = "") -> Guarantee:
+    from harness.guarantees._base import REGISTRY
+
+    if name not in REGISTRY:
+        raise UnknownName(name, REGISTRY, kind="guarantee", where=where)
+    try:
+        return REGISTRY[name](**bounds)
+    except UsageError as error:
+        raise UsageError(error.what, where=where or error.where, fix=error.fix) from error
+
+
+# ---- playing --------------------------------------------------------------------------------------------------------
+
+
+def scenario(path: Path) -> types.ModuleType:
+    """A module with the one scenario that a file is."""
+    outage = load(path)
+    module = types.ModuleType(path.name, outage.says)
+    name = re.sub(r"\W", "_", path.name.removesuffix(SUFFIX))
+
+    async def test(run: Run) -> None:
+        await play(outage, run)
+
+    test.__doc__ = outage.says
+    test.__code__ = test.__code__.replace(co_filename=str(path), co_firstlineno=1)
+    test.__module__ = module.__name__
+    setattr(module, f"test_{name}", needs(*outage.needs())(test))
+    return module
+
+
+async def play(outage: Outage, run: Run) -> None:
+    """Offers the work, lets happen what the file tells, and waits until the system has recovered."""
+    async with run.load(times=_times(outage, run)):
+        await run.steady(outage.lead_s)
+        began, before = asyncio.get_running_loop().time(), asyncio.Event()
+        before.set()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for event in outage.events:
+                    over = asyncio.Event()
+                    tasks.create_task(_happens(outage, event, run, began, before, over))
+                    before = over
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        await run.recovered()
+        await run.steady(2)
+    run.expect(*(_promise(name, bounds) for name, bounds in outage.expect.items()))
+
+
+async def _happens(
+    outage: Outage, event: Event, run: Run, began: float, before: asyncio.Event, over: asyncio.Event
+) -> None:
+    start_s = outage.start_s(event)
+    if start_s is None:
+        await before.wait()
+    else:
+        await asyncio.sleep(began + start_s / outage.faster - asyncio.get_running_loop().time())
+    targets = [_target(run, word) for word in event.targets]
+    for number in range(event.repeat):
+        if number:
+            await asyncio.sleep(event.every_s / outage.faster)
+        async with getattr(run.faults, event.what)(*targets, **event.parameters):
+            await run.steady(event.for_s / outage.faster)
+    over.set()
+
+
+def _times(outage: Outage, run: Run) -> float:
+    """How many times the usual rate that is."""
+    usual = [workload.rate for workload in run.setting.system.workloads.values() if workload.usual]
+    return outage.rate / sum(usual) if outage.rate is not None else 1.0
+
+
+def _target(run: Run, word: str) -> Node | Sequence[Node] | None:
+    if word == "broker":
+        return run.broker
+    if word == "entry":
+        return run.entry
+    if word == "workers":
+        return run.workers
+    if word == "worker":
+        return run.a_worker
+    return run.dependency_of(run.a_worker) if word == "dependency" else run.node(word)
