@@ -109,6 +109,7 @@ def run(system: str, states: str | None, all_states: bool, hardening: str | None
 
     asked = launching.Asked(system, _states(states, all_states), hardening, keyword, runtime, scenarios, jobs, seed)
     folder, code = launching.launch(asked, REPORTS, quiet=as_json)
+    launching.tell([folder] if folder else [], quiet=as_json)
     if as_json and folder is not None:
         click.echo((folder / "verdict.json").read_text("utf-8"))
     return code
