@@ -1,7 +1,8 @@
 """What a run says to the CI system that it runs in: the summary of its step, annotations, and nothing by accident.
 
-GitHub takes a line that begins with `::`, or has `##[` in it, as a command, whoever printed it. While lines are
-printed that hold words of a system under test, commands are off, and only a token that nobody can guess turns them on.
+GitHub takes a line that begins with `::`, after spaces too, or has `##[` in it, as a command, whoever printed it. While
+lines are printed that hold words of a system under test, commands are off, and only a token that nobody can guess turns
+them on again.
 """
 
 from __future__ import annotations

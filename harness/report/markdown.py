@@ -21,6 +21,7 @@ LONGEST = 1024 * 1024
 
 _FEW = 3
 _NEAREST = 5
+_REASONS = 6
 _SAFE_CODE = re.compile(r"[\w .,:;/=()\[\]{}%+*'\"!?@#~^$&-]+")
 _MARKUP = re.compile(
     r"[\\`*\[\]<>|~#!$&@]|(?<!\w)_|_(?!\w)|(?<=:)//|(?<=www)\.|^[-+=]|^\d{1,9}[.)](?=\s|$)", re.IGNORECASE
@@ -33,7 +34,7 @@ def run_lines(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def night_lines(nightly: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The lines for a night: its one decision, a row a run, what was left unproven, then each run."""
+    """The lines for a night: its one decision, a row a run, what is wrong, then each run, the worst first."""
     night = cast(Night, plain_tree(dict(nightly)))
     runs = [cast(Run, plain_tree(dict(verdict))) for verdict in verdicts]
     lines = [f"## Night of {count(len(night['runs']), 'run')}: {_exit(night['exit'])}", ""]
@@ -43,10 +44,19 @@ def night_lines(nightly: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]
         if again := one.get("again"):
             whom = f"{code(one['system'])}, alone: {', '.join(map(code, again['scenarios']))}"
             lines.append(_row([whom, code(again["run"] or "none"), _exit(again["exit"])]))
-    lines += ["", *(f"- unproven: {prose(one)}" for one in night.get("unproven", ()))]
-    for run in runs:
+    lines.append("")
+    worst_first = sorted(runs, key=lambda run: (1, 2, 0).index(run["exit"]))
+    for run in worst_first:
+        lines += [f"- {prose(run['system'])}: {prose(reason)}" for reason in _few(run["reasons"]) if run["exit"]]
+    lines += [f"- unproven: {prose(one)}" for one in night.get("unproven", ())]
+    for run in worst_first:
         lines += ["", *_run(run, level=3)]
     return lines
+
+
+def _few(reasons: Sequence[str]) -> list[str]:
+    more = len(reasons) - _REASONS
+    return [*reasons[:_REASONS], f"and {more:,} more"] if more > 0 else list(reasons)
 
 
 def fitted(lines: Iterable[str], longest: int = LONGEST) -> str:
@@ -97,7 +107,7 @@ def _run(run: Run, *, level: int) -> Iterator[str]:
     yield ""
     yield EXITS[run["exit"]][1]
     yield ""
-    yield from (f"- {prose(reason)}" for reason in run["reasons"])
+    yield from (f"- {prose(reason)}" for reason in _few(run["reasons"]))
     yield (
         f"- {sums.judged:,} of {count(sums.planned, 'planned scenario')} judged, {sums.skipped:,} skipped, "
         f"{sums.missing:,} missing; {count(sums.operations['offered'], 'operation')} offered; {sums.faults_say()}"

@@ -179,8 +179,13 @@ def test_a_night_has_one_decision_over_its_runs() -> None:
         "| `orders` | `two` | not as expected (exit 1) |",
     ]
     assert "- unproven: the fault kill of bare's crash \\| never had evidence" in lines
+    at = lines.index("- unproven: the fault kill of bare's crash \\| never had evidence")
+    assert lines[at - 2].startswith("- orders: broker_crash\\[hardened\\]: no_loss violated: 1204 of 12431")
     assert [line for line in lines if line.startswith("### ")] == [
-        "### telhawk: as expected (exit 0)",
         "### orders: not as expected (exit 1)",
+        "### telhawk: as expected (exit 0)",
     ]
+    many = verdicts.red() | {"run": "two", "reasons": [f"reason {n}" for n in range(200)]}
+    told = [line for line in night_lines(night, [many]) if line.startswith("- telhawk: ")]
+    assert (len(told), told[-1]) == (7, "- telhawk: and 194 more")
     assert kinds(fitted(lines)) <= OURS
