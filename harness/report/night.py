@@ -24,12 +24,14 @@ def counted(nightly: JSON, verdicts: Sequence[JSON]) -> list[JSON]:
 
 
 def besides(nightly: JSON, verdicts: Sequence[JSON]) -> Iterator[str]:
-    """What counts in a night and is in no verdict: a run that left none, and what was left unproven."""
+    """What counts in a night and is in no verdict: a run that left none or was interrupted, and what was left unproven."""
     names = {verdict["run"] for verdict in verdicts}
     for run in nightly["runs"]:
         for one in (run, *([run["again"]] if "again" in run else [])):
             if one["run"] not in names:
                 yield f"a run of {run['system']} left no verdict (exit {one['exit']})"
+            elif one["exit"] not in (0, 1, 2):
+                yield f"the run {one['run']} of {run['system']} was interrupted (exit {one['exit']})"
     yield from nightly.get("unproven", ())
 
 

@@ -32,7 +32,7 @@ def loaded(path: Path) -> dict[Any, Any]:
 
 def jobs(path: Path) -> dict[str, Any]:
     found = loaded(path)
-    return found["jobs"] if path in GITHUB else {name: job for name, job in found.items() if name != "stages"}
+    return found["jobs"] if path in GITHUB else found
 
 
 def commands(path: Path) -> Iterator[tuple[str, str]]:

@@ -64,3 +64,6 @@ def test_what_is_in_no_verdict_is_red_too(tmp_path: Path) -> None:
     assert "a run of telhawk left no verdict (exit 2)" in (tmp_path / "junit.xml").read_text("utf-8")
     assert "| `telhawk` | `one` | inconclusive (exit 2) |" in (tmp_path / "summary.md").read_text("utf-8")
     assert written(tmp_path, nightly(again=2), busy(run="one")) == (0, 2)
+    interrupted = {"runs": [{"run": "one", "system": "telhawk", "exit": 130}], "exit": 1}
+    assert written(tmp_path, interrupted, good) == (0, 1)
+    assert "the run one of telhawk was interrupted (exit 130)" in (tmp_path / "junit.xml").read_text("utf-8")
