@@ -24,7 +24,7 @@ def counted(nightly: JSON, verdicts: Sequence[JSON]) -> list[JSON]:
 
 
 def besides(nightly: JSON, verdicts: Sequence[JSON]) -> Iterator[str]:
-    """What counts in a night and is in no verdict: a run that left none or was interrupted, and what was left unproven."""
+    """What counts in a night and is in no verdict: a run that left none, one interrupted, what was left unproven."""
     names = {verdict["run"] for verdict in verdicts}
     for run in nightly["runs"]:
         for one in (run, *([run["again"]] if "again" in run else [])):
