@@ -22,8 +22,9 @@ nightly: setup
 	@$(BIN)/nats-harness nightly
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timed"
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not timed and not engine"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m timed --reruns 2 --only-rerun "THIS MACHINE WAS TOO BUSY"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timed and engine"
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)

@@ -20,7 +20,11 @@ from harness.options import REPORTS, json_option, system_option
 from harness.runtime.choosing import PROCESSES, RUNTIMES
 from harness.series import commands
 from harness.shells import SHELLS, a_run, a_scenario, script
+from harness.verdict import Verdict
 
+DEMO = "broker_crash"
+MOST = 20
+"""How many times a replay tries by default."""
 P = ParamSpec("P")
 
 
@@ -100,6 +104,22 @@ def _chosen(function: Callable[P, int]) -> Callable[P, int]:
     ):
         function = option(function)
     return function
+
+
+@main.command()
+def demo() -> int:
+    """See in half a minute what a run is, and read its page.
+
+    Kills the reference stack's broker under load: as documented, where work is lost, and hardened, where none is.
+
+    \b
+      nats-harness demo
+    """
+    from harness import launching
+
+    click.echo("The reference stack takes queries, and its broker is killed: once as documented, once hardened.")
+    click.echo("The first loses work and must be seen to; the second must not. That takes about half a minute.\n")
+    return launching.launch(launching.Asked("telhawk", states="all", keyword=DEMO), REPORTS)[1]
 
 
 @main.command()
@@ -238,22 +258,68 @@ def weaknesses(run_names: tuple[str, ...], system: str, into: Path | None) -> in
 
 
 @main.command()
+@click.argument("run_name", metavar="[RUN]", default="latest", shell_complete=a_run)
+@click.option("--into", type=click.Path(path_type=Path), metavar="FILE", help="Where it is written; else beside RUN.")
+def bundle(run_name: str, into: Path | None) -> int:
+    """Pack a run into one file that travels.
+
+    Page, verdict, history, logs, system file, scenarios and checksums. Prints what identifies it, for whoever opens it
+    to compare.
+
+    \b
+      nats-harness bundle latest
+    """
+    from harness import bundle as packing
+    from harness import plan
+
+    made = packing.make(plan.find_run(REPORTS, run_name), into)
+    click.echo(f"{made.path}: {made.path.stat().st_size / 1e6:.1f} MB, {made.digest}")
+    return 0
+
+
+@main.command(name="open")
+@click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
+def open_(path: Path) -> int:
+    """Unpack a bundle into reports/.
+
+    Once all of it is as it was when it was made. Runs nothing that is in it.
+
+    \b
+      nats-harness open latest.bundle.zip
+    """
+    from harness import bundle as packing
+
+    there = packing.open_(path, REPORTS)
+    click.echo(f"{there.path / 'index.html'}: {there.digest}")
+    return 0
+
+
+@main.command()
 @click.argument("run_name", metavar="RUN", shell_complete=a_run)
 @click.argument("scenario", required=False, shell_complete=a_scenario)
 @click.option("--seed", type=click.IntRange(0), help="Another seed than the run's.")
-def replay(run_name: str, scenario: str | None, seed: int | None) -> int:
+@click.option("--system", default="", help="The system file, for a run that was made elsewhere.")
+@click.option(
+    "--until", type=click.Choice([str(one) for one in Verdict]), help="Again and again, until its verdict is this one."
+)
+@click.option("--max", "most", type=click.IntRange(1), help=f"So many times at most; with --until {MOST} by default.")
+def replay(run_name: str, scenario: str | None, seed: int | None, system: str, until: str | None,
+           most: int | None) -> int:  # fmt: skip
     """Run scenarios of a run again, as they were.
 
-    The same state, runtime and seed; versions that differ from then are told. SCENARIO is an id such as
-    'broker_crash[hardened]'; without it, everything that was not as expected.
+    The same state, runtime and seed; versions that differ from then are told. RUN may be a bundle; then the scenarios
+    that are in it are run, so have it from somebody you trust. SCENARIO is an id such as 'broker_crash[hardened]';
+    without it, everything that was not as expected.
 
     \b
       nats-harness replay latest
       nats-harness replay latest 'broker_crash[hardened]' --seed 7
+      nats-harness replay latest 'broker_crash[hardened]' --until violated
     """
-    from harness import launching
+    from harness.series import replay as again
 
-    return launching.replay(REPORTS, run_name, scenario, seed)
+    most = most or (MOST if until else 1)
+    return again.replay(REPORTS, run_name, scenario, seed, system=system, until=until or "", most=most)
 
 
 @main.command()

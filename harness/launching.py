@@ -1,4 +1,4 @@
-"""Runs started from the command line: one system judged, a stored run judged again, a scenario run again.
+"""Runs started from the command line: one system judged, a stored run judged again.
 
 Scenarios are pytest tests, so a run is a run of pytest with our plugin; this module chooses its arguments and turns
 what came out into an exit code.
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from harness.report import terminal
 from harness.runtime import choosing
 from harness.session import Session
 from harness.system.loader import load_system
-from harness.verdict import worst_exit
 
 JSON = dict[str, Any]
 INTERRUPTED = 130
@@ -76,14 +75,17 @@ def say_one(line: str) -> None:
 
 
 def _prepare(asked: Asked) -> Asked:
-    """Reads system file and scenarios, so that mistakes come first, then makes what is missing; with the runtime."""
+    """Reads system file and scenarios, so that mistakes come first, then makes what is missing.
+
+    What was asked, with its runtime and how many scenarios go side by side.
+    """
     from harness.runtime import binaries, containers, journal
 
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     system = load_system(asked.system, check_env=True)
-    planned(asked)
+    count = len(planned(asked)["planned"])
     session = Session.open(_settings(asked), Path.cwd())
     journal.sweep()
     runtime = session.chosen_runtime()
@@ -92,20 +94,21 @@ def _prepare(asked: Asked) -> Asked:
     else:
         binaries.nats_server(system.broker.version, progress)
         binaries.toxiproxy_server(progress)
-    return replace(asked, runtime=runtime)
+    fixed = any(service.fixed for service in system.services.values())
+    jobs = 1 if fixed else side_by_side(asked.jobs, runtime, count)
+    return replace(asked, runtime=runtime, jobs=jobs)
 
 
-def _side_by_side(runtime: str) -> int:
-    """How many scenarios this machine has room for: the engine's own work takes cores as well (docs/decisions, 11)."""
+def side_by_side(asked: int | None, runtime: str, count: int) -> int:
+    """How many of so many scenarios run at a time: as asked, or what this machine has room for (docs/decisions, 11)."""
     cores = os.cpu_count() or 1
-    return max(1, cores // 2) if runtime == choosing.CONTAINERS else cores
+    room = max(1, cores // 2) if runtime == choosing.CONTAINERS else cores  # the engine's own work takes cores as well
+    return max(1, min(asked or room, count))
 
 
 def _arguments(asked: Asked, reports: Path) -> list[str]:
     folder = (asked.scenarios or plan.scenarios_folder()).absolute()
     root = folder if folder.is_dir() else folder.parent
-    fixed = any(service.fixed for service in load_system(asked.system).services.values())
-    jobs = 1 if fixed or len(asked.nodeids) == 1 else asked.jobs or _side_by_side(asked.runtime)
     chosen = [
         *("--nats-system", asked.system),
         *(("--nats-states", asked.states) if asked.states else ()),
@@ -114,7 +117,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *("--nats-runtime", asked.runtime, "--nats-reports", str(reports.absolute())),
         *(("-k", asked.keyword) if asked.keyword else ()),
     ]
-    parallel = ["-n", str(jobs), "--dist", "load", "--maxschedchunk", "1"] if jobs > 1 else []
+    parallel = ["-n", str(asked.jobs), "--dist", "load", "--maxschedchunk", "1"] if (asked.jobs or 1) > 1 else []
     plugins = [
         *("-p", "no:locust"),
         *("-p", "no:cacheprovider"),
@@ -236,45 +239,3 @@ def weaknesses(reports: Path, names: Sequence[str], asked: str, into: Path | Non
     if into is not None:
         told.write_between(into, lines)
     return lines
-
-
-def replay(reports: Path, name: str, scenario: str | None, seed: int | None) -> int:
-    """Runs scenarios of a run again, as they were; the worst exit."""
-    folder = plan.find_run(reports, name)
-    made = plan.read_plan(folder)
-    entries = {entry.id: entry for entry in made.planned}
-    if scenario is not None and scenario not in entries:
-        raise UnknownName(scenario, entries, kind="scenario of this run", where=folder.name)
-    verdict = plan.merged(folder, seconds=0.0)
-    unexpected = [found["id"] for found in verdict["scenarios"] if not found["as_expected"]] + verdict["missing"]
-    chosen = [scenario] if scenario else unexpected
-    if not chosen:
-        raise UsageError("everything was as expected", where=folder.name, fix="name the scenario to run again")
-    for sentence in _differences(verdict["versions"]):
-        print(f"not the same as then: {sentence}", file=sys.stderr)
-    codes, folders = [], []
-    for name_ in chosen:
-        entry = entries[name_]
-        asked = Asked(
-            made.system_file,
-            None if made.hardening else entry.state,
-            made.hardening,
-            runtime=made.runtime,
-            scenarios=Path(made.scenarios),
-            seed=made.seed if seed is None else seed,
-            nodeids=(entry.nodeid,),
-        )
-        made_anew, code = launch(asked, reports)
-        codes.append(code)
-        folders += [made_anew] if made_anew else []
-    tell(folders)
-    return worst_exit(codes)
-
-
-def _differences(versions: dict[str, str]) -> Iterator[str]:
-    from harness.run.versions import versions as current
-
-    now = current(versions.get("nats-server", ""))
-    for name, then in versions.items():
-        if now.get(name) != then:
-            yield f"{name} was {then}, here it is {now.get(name)}"

@@ -1,6 +1,7 @@
-"""Tests that need a container engine: skipped where none answers, with a word at the end on what that leaves unproven.
+"""In which order tests run, and those that need a container engine.
 
-NATS_HARNESS_ENGINE=required, as .ci/run sets it, makes such a skip a failure.
+Those are skipped where none answers, with a word at the end on what that leaves unproven. NATS_HARNESS_ENGINE=required,
+as .ci/run sets it, makes such a skip a failure.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import pytest
 
 REQUIRED = os.environ.get("NATS_HARNESS_ENGINE") == "required"
 NO_ENGINE = "needs a container engine"
+COMPUTES = frozenset({"guarantees", "history", "report", "system"})
+"""The folders whose tests start nothing and wait for nothing."""
 
 
 @functools.cache
@@ -19,6 +22,11 @@ def why_not() -> str:
     from harness.runtime import _engine
 
     return _engine.why_not()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits comes first, so that what only computes keeps all cores busy to the end."""
+    items.sort(key=lambda item: item.path.parent.name in COMPUTES)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.launching import side_by_side
 from tests.survival.harness_process import run
+
+MINE = """
+from harness import calm
+
+@calm
+async def test_mine(run):
+    async with run.load():
+        await run.steady(1)
+"""
 
 
 def test_judge_and_replay(tmp_path: Path) -> None:
@@ -29,6 +39,30 @@ def test_judge_and_replay(tmp_path: Path) -> None:
     for name in ("system", "runtime", "seed", "versions", "states"):
         assert verdicts[0][name] == verdicts[1][name]
     assert verdicts[0]["seed"] == 7
+
+
+def test_a_run_that_was_handed_over_is_run_again(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    (here / "test_mine.py").write_text(MINE)
+    assert run(here, "run", "--system", "bare", "--scenarios", "test_mine.py").returncode == 0
+    packed = run(here, "bundle", "latest", "--into", "mine.bundle.zip")
+    assert packed.returncode == 0, packed.stderr
+    (here / "test_mine.py").unlink()
+    again = run(there, "replay", "../here/mine.bundle.zip", "mine[default]")
+    assert (again.returncode, "not the same as then" in again.stderr) == (0, False), again.stdout + again.stderr
+    opened = run(there, "open", "../here/mine.bundle.zip")
+    assert opened.stdout.split()[-1] == packed.stdout.split()[-1], "the same digest"
+
+
+def test_replay_tries_until_it_comes_out_so(tmp_path: Path) -> None:
+    assert run(tmp_path, "run", "--system", "bare", "-k", "calm").returncode == 0
+    at_once = run(tmp_path, "replay", "latest", "calm[default]", "--until", "holds")
+    assert (at_once.returncode, "calm[default]: holds 1 of 1 times" in at_once.stdout) == (0, True), at_once.stdout
+    never = run(tmp_path, "replay", "latest", "calm[default]", "--until", "violated", "--max", "2")
+    assert (never.returncode, "calm[default]: violated 0 of 2 times" in never.stdout) == (0, True), never.stdout
+    assert len(list(tmp_path.glob("reports/*-*"))) == 4
 
 
 def test_replay_names_what_there_is(tmp_path: Path) -> None:
@@ -53,3 +87,23 @@ def test_scenarios_with_mistakes_are_wrong_usage_and_leave_no_run(
     done = run(tmp_path, "run", "--system", "bare", "--scenarios", "test_mine.py", "-j", jobs)
     assert (done.returncode, told in done.stderr) == (64, True), done.stderr
     assert not list(tmp_path.glob("reports/*"))
+
+
+# The machine's cores, what -j says, the runtime, how many scenarios there are, and how many run at a time.
+@pytest.mark.parametrize(
+    ("cores", "asked", "runtime", "count", "at_a_time"),
+    [
+        (4, None, "processes", 40, 4),
+        (4, None, "containers", 40, 2),
+        (1, None, "containers", 40, 1),
+        (4, 7, "containers", 40, 7),
+        (4, None, "processes", 3, 3),
+        (4, 7, "processes", 1, 1),
+        (4, None, "processes", 0, 1),
+    ],
+)
+def test_how_many_run_at_a_time(
+    cores: int, asked: int | None, runtime: str, count: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert side_by_side(asked, runtime, count) == at_a_time

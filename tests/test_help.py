@@ -39,7 +39,7 @@ def test_every_command_is_listed_with_its_whole_sentence_in_the_order_of_use() -
     text = shown()
     listed = re.findall(r"^  ([a-z]+)  +(\S.*\.)$", text.partition("Commands:\n")[2], re.MULTILINE)
     assert [name for name, _ in listed] == list(COMMANDS)
-    assert list(COMMANDS)[:3] == ["init", "run", "list"]
+    assert list(COMMANDS)[:4] == ["demo", "init", "run", "list"]
     assert "..." not in text.partition("Commands:")[2]
     for code in ("0", "1", "2", "64", "130"):
         assert re.search(rf"^    {code} +\w", text, re.MULTILINE)

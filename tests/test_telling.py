@@ -224,6 +224,15 @@ def test_replay_on_github(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_ready")
+def test_of_many_tries_the_last_is_said(tmp_path: Path) -> None:
+    made(tmp_path / "reports", "one", LOST)
+    done = click.testing.CliRunner().invoke(cli.main, ["replay", "one", "--until", "holds", "--max", "3"])
+    assert "crash[hardened]: holds 0 of 3 times" in done.output
+    assert done.output.count("::error file=") == 1
+    assert (tmp_path / "summary").read_text("utf-8").count("## bare: not as expected") == 1
+
+
+@pytest.mark.usefixtures("_ready")
 def test_a_night_says_one_thing_over_its_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert nightly.nightly(tmp_path / "reports", 1) == 1
     reports = tmp_path / "reports"

@@ -21,7 +21,7 @@ def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Unharmed:
     def of(scenario: str) -> Came:
         if scenario not in known:
             folder = tmp_path_factory.mktemp("unharmed")
-            came = judged(folder, made(folder), scenario)[scenario]
+            came = judged(folder, made(folder), scenario)
             holds(came)
             known[scenario] = came
         return known[scenario]

@@ -14,9 +14,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.controls.control import Came
 
@@ -69,13 +71,15 @@ def of(*scenarios: str) -> list[Patch]:
 
 
 def apply(diff: str, folder: Path) -> None:
-    """Makes a unified diff's changes to the files in `folder`. Each place must be there once, wherever it has moved to.
+    """Makes a unified diff's changes to the files in `folder`, all or none. Each place must be there once, wherever it
+    has moved to.
 
     Raises ValueError, which says what does not apply.
     """
     parts = re.split(r"^--- a/.*\n\+\+\+ b/(.*)\n", diff, flags=re.MULTILINE)
     if len(parts) < 3:
         raise ValueError(f"there is no change in it: {AGAIN}")
+    texts: dict[Path, str] = {}
     for name, hunks in zip(parts[1::2], parts[2::2], strict=True):
         path = folder / name.strip()
         text = path.read_text("utf-8")
@@ -86,14 +90,33 @@ def apply(diff: str, folder: Path) -> None:
             if text.count(before) != 1:
                 raise ValueError(f"{name} has this {text.count(before)} times, not once:\n{before}\n{AGAIN}")
             text = text.replace(before, after)
+        texts[path] = text
+    for path, text in texts.items():
         path.write_text(text, "utf-8")
 
 
-def made(folder: Path, diff: str = "") -> Path:
-    """A system file in `folder`, of a telhawk with this change."""
+def together(of: Iterable[Patch]) -> list[list[Patch]]:
+    """As few groups of these as there can be without two that change the same lines in one of them."""
+    groups: list[tuple[Path, list[Patch]]] = []
+    with TemporaryDirectory() as folder:
+        for patch in of:
+            for copy, group in groups:
+                with suppress(ValueError):
+                    apply(patch.diff, copy)
+                    group.append(patch)
+                    break
+            else:
+                copy = Path(folder, str(len(groups)))
+                made(copy, patch)
+                groups.append((copy, [patch]))
+    return [group for _, group in groups]
+
+
+def made(folder: Path, *with_: Patch) -> Path:
+    """A system file in `folder`, of a telhawk with these changes."""
     shutil.copytree(ROOT / "telhawk", folder / "telhawk", ignore=shutil.ignore_patterns("__pycache__"))
-    if diff:
-        apply(diff, folder)
+    for patch in with_:
+        apply(patch.diff, folder)
     system = folder / "telhawk.toml"
     told = (ROOT / "harness" / "system" / "ready" / "telhawk.toml").read_text("utf-8")
     for words in (RATE, HARDENED):
@@ -111,16 +134,12 @@ def file_of(scenario: str) -> Path:
     return found
 
 
-def judged(folder: Path, system: Path, *scenarios: str) -> dict[str, Came]:
-    """What came of each of these scenarios in the hardened state, one after the other."""
-    nodeids = [f"{file_of(name)}::test_{name}[{STATE}]" for name in scenarios]
-    said = _pytest(folder, system, nodeids)
-    found = {}
-    for path in folder.glob("reports/*/scenarios/*/verdict.json"):
-        verdict = json.loads(path.read_text("utf-8"))
-        found[verdict["id"].partition("[")[0]] = Came(verdict, path.parent)
-    assert found.keys() == set(scenarios), said
-    return found
+def judged(folder: Path, system: Path, scenario: str) -> Came:
+    """What came of this scenario in the hardened state."""
+    said = _pytest(folder, system, f"{file_of(scenario)}::test_{scenario}[{STATE}]")
+    paths = list(folder.glob("reports/*/scenarios/*/verdict.json"))
+    assert len(paths) == 1, said
+    return Came(json.loads(paths[0].read_text("utf-8")), paths[0].parent)
 
 
 def holds(came: Came) -> None:
@@ -129,8 +148,8 @@ def holds(came: Came) -> None:
     assert came.verdict["as_expected"]
 
 
-def _pytest(folder: Path, system: Path, nodeids: Sequence[str]) -> str:
-    """Scenarios are tests of pytest, and so they are run; what it said."""
+def _pytest(folder: Path, system: Path, nodeid: str) -> str:
+    """Scenarios are tests of pytest, and so it is run; what it said."""
     plugins = ("locust", "cacheprovider", "hypothesispytest", "rerunfailures", "xdist")
     off = [word for name in plugins for word in ("-p", f"no:{name}")]
     modes = ["-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"]
@@ -138,7 +157,7 @@ def _pytest(folder: Path, system: Path, nodeids: Sequence[str]) -> str:
     where = ["-c", os.devnull, "--rootdir", str(SCENARIOS)]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *nodeids, *where, *off, *modes, *ours, "-q", "--nats-seed", "1"],
+        [sys.executable, "-m", "pytest", nodeid, *where, *off, *modes, *ours, "-q", "--nats-seed", "1"],
         cwd=folder,
         env=env,
         stdout=subprocess.PIPE,

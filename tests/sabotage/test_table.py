@@ -23,7 +23,7 @@ def test_there_are_enough_and_each_has_its_diff() -> None:
 
 @pytest.mark.parametrize("patch", patches(), ids=lambda patch: patch.name)
 def test_a_patch_applies_and_is_caught_by_what_there_is(patch: Patch, tmp_path: Path) -> None:
-    made(tmp_path, patch.diff)
+    made(tmp_path, patch)
     for path in (tmp_path / "telhawk").rglob("*.py"):
         ast.parse(path.read_text("utf-8"))
     assert patch.clause in judged_clauses()

@@ -91,6 +91,8 @@ async def test_a_connection_that_is_lost_and_comes_back_is_two_lines(
     stack: Stack, broker: Broker, output: Output, hardening: str
 ) -> None:
     await start(stack, hardening)
+    for service in ("web", "search") if hardening == "all" else ():  # else it listens once it is connected
+        await output.line(kind="connected", service=service)
     broker.kill()
     killed = datetime.now(UTC)
     for service, replica in (("web", "web-0"), ("search", "search-0")):
@@ -108,6 +110,7 @@ async def test_a_connection_that_is_lost_and_comes_back_is_two_lines(
 async def test_a_silent_connection_is_a_line_once_it_is_given_up(stack: Stack, broker: Broker, output: Output) -> None:
     async with Link(broker.port) as link:
         await stack.web(NATS_URL=f"nats://127.0.0.1:{link.port}")
+        await output.line(kind="connected")
         link.dropping = True
         assert (await output.line(kind="lost"))["level"] == "warning"
         link.dropping = False
