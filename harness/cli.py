@@ -16,19 +16,24 @@ import click
 
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
 from harness.history.shown import on_lines
+from harness.options import REPORTS, json_option, system_option
 from harness.runtime.choosing import PROCESSES, RUNTIMES
+from harness.series import commands
+from harness.shells import SHELLS, a_run, a_scenario, script
 from harness.verdict import Verdict
 
-REPORTS = Path("reports")
 DEMO = "broker_crash"
 MOST = 20
 """How many times a replay tries by default."""
 P = ParamSpec("P")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 class _Command(click.Group):
-    """Maps what is wrong usage to exit 64, and our own errors to a message."""
+    """Maps what is wrong usage to exit 64, and our own errors to a message. Lists commands as they are met."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which this file has them."""
+        return list(self.commands)
 
     def main(self, *args: Any, **kwargs: Any) -> Never:
         """Runs the command and exits."""
@@ -56,22 +61,44 @@ def _say(error: HarnessError) -> None:
     click.echo(f"error: {on_lines(error)}", err=True)
 
 
-@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="nats-harness")
 def main() -> None:
-    """Break a system built on NATS on purpose, and say with evidence which promises it kept."""
+    """Break a system built on NATS on purpose, and say with evidence which promises it kept.
+
+    Begin with `init`, which writes a system file that runs as it stands; `run` judges it and writes a page.
+
+    \b
+      nats-harness run --system bare -k calm
+      nats-harness run --system ours.toml
+      nats-harness replay latest
+
+    \b
+    Exits:
+      0    everything planned was judged, and is as expected
+      1    a promise was broken, or a weakness that should show did not
+      2    something is inconclusive, was not run, or nothing was judged
+      64   wrong usage, found before anything runs
+      130  interrupted
+    """
 
 
 def _chosen(function: Callable[P, int]) -> Callable[P, int]:
     """The options that choose what is judged, in the order of --help."""
     for option in reversed(
         (
-            click.option("--system", default="telhawk", show_default=True, help="Ready-made system, or a system file."),
+            system_option,
             click.option("--states", help="States to judge, by comma. Without it, those that expect `holds`."),
             click.option("--all-states", is_flag=True, help="Every state of the system file."),
-            click.option("--hardening", help="One state for this run: all, none, a,b or all,-x."),
+            click.option("--hardening", help="One state for this run, by its measures: all, none, a,b or all,-x."),
             click.option("-k", "keyword", help="Only scenarios that match, as pytest's -k."),
-            click.option("--runtime", type=click.Choice(RUNTIMES), default=PROCESSES, help="Where the system runs."),
+            click.option(
+                "--runtime",
+                type=click.Choice(RUNTIMES),
+                default=PROCESSES,
+                show_default=True,
+                help="Where the system runs; auto: containers where an engine answers.",
+            ),
             click.option("--scenarios", type=click.Path(path_type=Path), help="A folder or file of scenarios."),
         )
     ):
@@ -81,7 +108,13 @@ def _chosen(function: Callable[P, int]) -> Callable[P, int]:
 
 @main.command()
 def demo() -> int:
-    """Kill the reference stack's broker under load, as documented and hardened: half a minute, and a page to read."""
+    """See in half a minute what a run is, and read its page.
+
+    Kills the reference stack's broker under load: as documented, where work is lost, and hardened, where none is.
+
+    \b
+      nats-harness demo
+    """
     from harness import launching
 
     click.echo("The reference stack takes queries, and its broker is killed: once as documented, once hardened.")
@@ -94,7 +127,15 @@ def demo() -> int:
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 @json_option
 def init(compose: Path | None, force: bool, as_json: bool) -> int:
-    """Write a commented system file and a scenario into this folder; both run as they stand."""
+    """Write a system file and a scenario to begin with.
+
+    Both are commented and run as they stand. From a compose file, services, ports and addresses are taken over, and
+    what it does not say is marked TODO. Nothing that is there is written over without --force.
+
+    \b
+      nats-harness init
+      nats-harness init --compose docker-compose.yml
+    """
     from harness.starting import init as starting
 
     begun = starting.begin(Path.cwd(), compose, force=force)
@@ -118,11 +159,22 @@ def init(compose: Path | None, force: bool, as_json: bool) -> int:
 @json_option
 def run(system: str, states: str | None, all_states: bool, hardening: str | None, keyword: str | None, runtime: str,
         scenarios: Path | None, jobs: int | None, seed: int | None, as_json: bool) -> int:  # fmt: skip
-    """Judge a system: start it, break it, and write reports/RUN."""
+    """Judge a system: start it, break it, write reports/RUN.
+
+    Offers work, injects faults scenario by scenario, and judges each promise from what observers saw. The page is
+    reports/RUN/index.html; beside it are verdict.json, junit.xml, summary.md and metrics.txt. reports/latest points at
+    the newest run.
+
+    \b
+      nats-harness run --system bare
+      nats-harness run --system ours.toml -k "calm or broker"
+      nats-harness run --all-states -j 1 --seed 7
+    """
     from harness import launching
 
     asked = launching.Asked(system, _states(states, all_states), hardening, keyword, runtime, scenarios, jobs, seed)
     folder, code = launching.launch(asked, REPORTS, quiet=as_json)
+    launching.tell([folder] if folder else [], quiet=as_json)
     if as_json and folder is not None:
         click.echo((folder / "verdict.json").read_text("utf-8"))
     return code
@@ -139,7 +191,14 @@ def _states(states: str | None, all_states: bool) -> str | None:
 @json_option
 def list_(system: str, states: str | None, all_states: bool, hardening: str | None, keyword: str | None, runtime: str,
           scenarios: Path | None, as_json: bool) -> int:  # fmt: skip
-    """List what would be judged, what would be skipped, and why. Starts nothing."""
+    """List what would be judged, and what skipped and why.
+
+    Starts nothing. A scenario that must show a known weakness says which, and by which clause.
+
+    \b
+      nats-harness list --system ours.toml
+      nats-harness list --all-states --json
+    """
     from harness import launching
 
     asked = launching.Asked(system, _states(states, all_states), hardening, keyword, runtime, scenarios, 1, None)
@@ -156,10 +215,18 @@ def list_(system: str, states: str | None, all_states: bool, hardening: str | No
 
 
 @main.command()
-@click.argument("run_name", metavar="[RUN]", default="latest")
+@click.argument("run_name", metavar="[RUN]", default="latest", shell_complete=a_run)
 @json_option
 def judge(run_name: str, as_json: bool) -> int:
-    """Judge a stored run again from its history: by name, by path, or the latest."""
+    """Judge a stored run again, from its history.
+
+    RUN is a name under reports/, a path, or latest. Nothing is started. Verdicts, page and the files beside it are
+    written anew: the same, unless a bound or a guarantee has changed.
+
+    \b
+      nats-harness judge
+      nats-harness judge latest --json
+    """
     from harness import launching
 
     verdict = launching.judge_again(REPORTS, run_name, quiet=as_json)
@@ -169,13 +236,18 @@ def judge(run_name: str, as_json: bool) -> int:
 
 
 @main.command()
-@click.argument("run_names", metavar="[RUN]...", nargs=-1)
-@click.option("--system", default="telhawk", show_default=True, help="Ready-made system, or a system file.")
+@click.argument("run_names", metavar="[RUN]...", nargs=-1, shell_complete=a_run)
+@system_option
 @click.option("--into", type=click.Path(path_type=Path), metavar="FILE", help="Write it into this page, where it says.")
 def weaknesses(run_names: tuple[str, ...], system: str, into: Path | None) -> int:
-    """Print the weaknesses of a system as a table: where each must show, and what came of it in the latest run.
+    """Print the weaknesses of a system as a table.
 
-    Of several RUNs the last one that judged a scenario counts.
+    Where each must show, and what came of it in the latest run. Of several RUNs the last one that judged a scenario
+    counts.
+
+    \b
+      nats-harness weaknesses
+      nats-harness weaknesses latest --into scenarios/README.md
     """
     from harness import launching
 
@@ -186,12 +258,16 @@ def weaknesses(run_names: tuple[str, ...], system: str, into: Path | None) -> in
 
 
 @main.command()
-@click.argument("run_name", metavar="[RUN]", default="latest")
+@click.argument("run_name", metavar="[RUN]", default="latest", shell_complete=a_run)
 @click.option("--into", type=click.Path(path_type=Path), metavar="FILE", help="Where it is written; else beside RUN.")
 def bundle(run_name: str, into: Path | None) -> int:
-    """Pack a run into one file that travels: page, verdict, history, logs, system file, scenarios, checksums.
+    """Pack a run into one file that travels.
 
-    Prints what identifies it, for whoever opens it to compare.
+    Page, verdict, history, logs, system file, scenarios and checksums. Prints what identifies it, for whoever opens it
+    to compare.
+
+    \b
+      nats-harness bundle latest
     """
     from harness import bundle as packing
     from harness import plan
@@ -204,7 +280,13 @@ def bundle(run_name: str, into: Path | None) -> int:
 @main.command(name="open")
 @click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
 def open_(path: Path) -> int:
-    """Unpack a bundle into reports/, once all of it is as it was when it was made. Runs nothing that is in it."""
+    """Unpack a bundle into reports/.
+
+    Once all of it is as it was when it was made. Runs nothing that is in it.
+
+    \b
+      nats-harness open latest.bundle.zip
+    """
     from harness import bundle as packing
 
     there = packing.open_(path, REPORTS)
@@ -213,8 +295,8 @@ def open_(path: Path) -> int:
 
 
 @main.command()
-@click.argument("run_name", metavar="RUN")
-@click.argument("scenario", required=False)
+@click.argument("run_name", metavar="RUN", shell_complete=a_run)
+@click.argument("scenario", required=False, shell_complete=a_scenario)
 @click.option("--seed", type=click.IntRange(0), help="Another seed than the run's.")
 @click.option("--system", default="", help="The system file, for a run that was made elsewhere.")
 @click.option(
@@ -223,10 +305,16 @@ def open_(path: Path) -> int:
 @click.option("--max", "most", type=click.IntRange(1), help=f"So many times at most; with --until {MOST} by default.")
 def replay(run_name: str, scenario: str | None, seed: int | None, system: str, until: str | None,
            most: int | None) -> int:  # fmt: skip
-    """Run a scenario of a run again: the same state, runtime, seed and versions.
+    """Run scenarios of a run again, as they were.
 
-    RUN may be a bundle; then the scenarios that are in it are run, so have it from somebody you trust. SCENARIO is an
-    id such as 'broker_crash[hardened]'; without it, everything that was not as expected.
+    The same state, runtime and seed; versions that differ from then are told. RUN may be a bundle; then the scenarios
+    that are in it are run, so have it from somebody you trust. SCENARIO is an id such as 'broker_crash[hardened]';
+    without it, everything that was not as expected.
+
+    \b
+      nats-harness replay latest
+      nats-harness replay latest 'broker_crash[hardened]' --seed 7
+      nats-harness replay latest 'broker_crash[hardened]' --until violated
     """
     from harness.series import replay as again
 
@@ -238,7 +326,14 @@ def replay(run_name: str, scenario: str | None, seed: int | None, system: str, u
 @click.option("--build", is_flag=True, help="Fetch or build what can be: binaries, and images where an engine answers.")
 @json_option
 def doctor(build: bool, as_json: bool) -> int:
-    """Say what this machine has, what is missing, and what to do."""
+    """Say what this machine has and lacks, and what to do.
+
+    Exits 2 where something is missing that a run needs.
+
+    \b
+      nats-harness doctor
+      nats-harness doctor --build
+    """
     from harness import checkup
 
     found = checkup.examine(build=build, say=lambda text: click.echo(text, err=True))
@@ -258,7 +353,15 @@ def doctor(build: bool, as_json: bool) -> int:
 @click.option("--images", is_flag=True, help="Also the container images that were built here and that nobody uses.")
 @json_option
 def clean(runs: bool, keep: int, images: bool, as_json: bool) -> int:
-    """End what dead runs left behind: processes, containers, locks, folders. What a living run owns stays."""
+    """End what dead runs left behind.
+
+    That is processes, containers, networks, locks and folders. What a living run owns stays, and so does what cannot
+    be proved to be ours.
+
+    \b
+      nats-harness clean
+      nats-harness clean --runs --keep 5
+    """
     from harness import checkup
 
     done, left = checkup.clean(REPORTS, runs=runs, keep=keep, built=images)
@@ -269,50 +372,21 @@ def clean(runs: bool, keep: int, images: bool, as_json: bool) -> int:
     return 2 if left else 0
 
 
-jobs_option = click.option("-j", "jobs", type=click.IntRange(1), default=None, help="Scenarios side by side.")
+for one in commands.COMMANDS:
+    main.add_command(one)
 
 
 @main.command()
-@jobs_option
-def nightly(jobs: int | None) -> int:
-    """The night's runs: telhawk as documented and hardened, bare, and the example; writes reports/nightly.json."""
-    from harness.series import nightly as night
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> int:
+    """Print the completion of commands for a shell.
 
-    return night.nightly(REPORTS, jobs)
+    Commands, options, systems, runs and scenarios are completed. Put the line of your shell into its start-up file:
 
-
-@main.command()
-@click.argument("count", type=click.IntRange(1), default=10)
-@click.option("--system", default="telhawk", show_default=True)
-@click.option(
-    "--runtime", "runtimes", type=click.Choice(RUNTIMES), multiple=True, default=(PROCESSES,),
-    help="Where the system runs; given twice, COUNT rounds in each.",
-)  # fmt: skip
-@jobs_option
-def rounds(count: int, system: str, runtimes: tuple[str, ...], jobs: int | None) -> int:
-    """Judge a system COUNT times and write reports/rounds.json: k of n a clause, and the smallest margin."""
-    from harness import launching
-    from harness.series import rounds as again
-
-    return again.rounds(REPORTS, count, launching.Asked(system, jobs=jobs), runtimes)
-
-
-@main.command()
-@click.option("--system", default="telhawk", show_default=True, help="Ready-made system, or a system file.")
-@click.option("--scenarios", type=click.Path(path_type=Path), help="A folder or file of scenarios.")
-@click.option("--runtime", type=click.Choice(RUNTIMES), default=PROCESSES, help="Where the system runs.")
-@click.option("--measure", "measures", multiple=True, help="Only this one; may be given again.")
-@click.option("--full", is_flag=True, help="Every scenario, not only calm, a crash, and those that a measure is for.")
-@click.option("--fresh", is_flag=True, help="Start anew, instead of going on with what an interrupted one left.")
-@jobs_option
-def ablate(system: str, scenarios: Path | None, runtime: str, measures: tuple[str, ...], full: bool, fresh: bool,
-           jobs: int | None) -> int:  # fmt: skip
-    """Take each measure out, and put each in alone: what breaks without it, what it repairs, what it costs.
-
-    Writes reports/ablation.json. Interrupted, it goes on where it was.
+    \b
+      bash  eval "$(nats-harness completion bash)"
+      zsh   eval "$(nats-harness completion zsh)"
+      fish  nats-harness completion fish | source
     """
-    from harness import launching
-    from harness.series import ablation
-
-    asked = launching.Asked(system, runtime=runtime, scenarios=scenarios, jobs=jobs)
-    return ablation.ablate(REPORTS, asked, measures=measures, full=full, fresh=fresh)
+    click.echo(script(main, shell))
+    return 0

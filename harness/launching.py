@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from harness import plan
+from harness import plan, telling
 from harness.errors import UnknownName, UsageError
 from harness.plugin import session_of
 from harness.report import terminal
@@ -50,17 +50,28 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
     """Judges one system; the run's folder and its exit code. Raises UsageError before anything is started."""
     asked = _prepare(asked)
     folder = plan.new_run(reports.absolute())
-    try:
-        code = int(pytest.main([*_arguments(asked, reports), "--nats-folder", str(folder)]))
-    finally:
-        if not (folder / "plan.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-    if not (folder / "verdict.json").exists():
-        return None, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else 2
-    verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
-    if not quiet:
-        say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
+    with telling.commands_off(os.environ, None if quiet else say_one):
+        try:
+            code = int(pytest.main([*_arguments(asked, reports), "--nats-folder", str(folder)]))
+        finally:
+            if not (folder / "plan.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        if not (folder / "verdict.json").exists():
+            return None, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else 2
+        verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+        if not quiet:
+            say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
     return folder, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(verdict["exit"])
+
+
+def tell(folders: Sequence[Path], *, quiet: bool = False) -> None:
+    """Says to a CI system what runs came to; quietly: without a line on the output."""
+    telling.tell(folders, os.environ, None if quiet else say_one)
+
+
+def say_one(line: str) -> None:
+    """Prints a line at once."""
+    say([line])
 
 
 def _prepare(asked: Asked) -> Asked:
@@ -193,8 +204,8 @@ class _Collected:
 
 
 def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
-    """Judges every stored history of a run again and rewrites its verdicts and its page."""
-    from harness.report import page
+    """Judges every stored history of a run again; rewrites its verdicts, its page and what stands beside that."""
+    from harness.report import beside, page
     from harness.run.judging import judge_scenario
 
     folder = plan.find_run(reports, name)
@@ -206,8 +217,11 @@ def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
     verdict = plan.merged(folder, seconds=seconds)
     plan.write_json(folder / "verdict.json", verdict)
     page.write(folder)
+    beside.write(folder, verdict)
     if not quiet:
-        say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
+        with telling.commands_off(os.environ, say_one):
+            say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
+    tell([folder], quiet=quiet)
     return verdict
 
 

@@ -199,8 +199,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """The verdict in lines, where a run was judged."""
     opened = config.stash.get(_SESSION, None)
     if opened is not None and opened.verdict is not None and not config.getoption("nats_quiet"):
+        from harness import telling
+
         for line in opened.summary(_look()):
             terminalreporter.write_line(line)
+        telling.tell([opened.folder()], os.environ, terminalreporter.write_line)
 
 
 @pytest.hookimpl(tryfirst=True)

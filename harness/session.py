@@ -171,19 +171,23 @@ class Session:
         return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
     def finish(self) -> None:
-        """Adds the scenarios up, and writes verdict.json and index.html; nothing where nothing was planned."""
+        """Adds the scenarios up, and writes verdict.json, the page and what stands beside it.
+
+        Nothing where nothing was planned.
+        """
         if self._folder is None and not self.asked["folder"]:
             return
         folder = self.folder()
         if not (folder / "plan.json").exists():
             shutil.rmtree(folder, ignore_errors=True)  # nothing of ours was among the tests
             return
-        from harness.report import page, schema
+        from harness.report import beside, page, schema
 
         self.verdict = plan.merged(folder, seconds=round(time.monotonic() - self.began, 1))
         schema.validate(self.verdict)
         plan.write_json(folder / "verdict.json", self.verdict)
         page.write(folder)
+        beside.write(folder, self.verdict)
 
     def summary(self, look: Look) -> list[str]:
         """The end of a run, in lines."""

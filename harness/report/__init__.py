@@ -2,6 +2,9 @@
 
     page      index.html, one self-contained file (imports jinja2)
     terminal  a line a scenario, the summary of a run and of a night
+    beside    writes the files below; junit, markdown, metrics: one each (metrics imports prometheus_client)
+    workflow  annotations, as GitHub's workflow commands
+    night     a night's runs as they count
     schema    validate() and validate_scenario() against verdict.schema.json (imports jsonschema)
     shape     verdict.json and nightly.json as types
     reading   what page and terminal say about them: how a finding stands to what was expected, sums, the matrix

@@ -7,16 +7,18 @@ again once, alone, as one would by hand: the first run stands as it was, and nig
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import launching, plan
+from harness import launching, plan, telling
 from harness.guarantees import judged_clauses
-from harness.report import terminal
+from harness.report import beside, terminal
 from harness.report import weaknesses as told
+from harness.report.night import counted
 from harness.system.loader import load_system
 from harness.verdict import Doubt, Verdict, worst_exit
 
@@ -26,7 +28,7 @@ NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", Non
 
 
 def nightly(reports: Path, jobs: int | None) -> int:
-    """Judges each system of the night; writes nightly.json; the worst exit."""
+    """Judges each system of the night; writes nightly.json and what stands beside it; the worst exit."""
     runs: list[JSON] = []
     verdicts: list[JSON] = []
     for system, states in NIGHT:
@@ -51,7 +53,10 @@ def nightly(reports: Path, jobs: int | None) -> int:
     code = write(reports, runs, verdicts)
     weaknesses(reports, verdicts)
     print()
-    launching.say(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), launching.look()))
+    night = json.loads((reports / "nightly.json").read_text("utf-8"))
+    beside.write_night(reports, night, verdicts)
+    launching.say(terminal.night_lines(night, launching.look()))
+    telling.tell_night(reports, counted(night, verdicts), os.environ, launching.say_one)
     return code
 
 

@@ -12,6 +12,8 @@ from harness.errors import UnknownName, UsageError
 from harness.system.loader import load_system
 from harness.verdict import worst_exit
 
+Tried = tuple[Path | None, int]
+
 
 def replay(
     reports: Path,
@@ -43,6 +45,7 @@ def replay(
     for sentence in _differences(verdict["versions"]):
         print(f"not the same as then: {sentence}", file=sys.stderr)
     codes: list[int] = []
+    folders: list[Path] = []
     for id_ in chosen:
         entry = entries[id_]
         asked = launching.Asked(
@@ -54,9 +57,12 @@ def replay(
             seed=made.seed if seed is None else seed,
             nodeids=(entry.nodeid,),
         )
-        codes += _tries(asked, reports, id_, until, most)
+        tries = list(_tries(asked, reports, id_, until, most))
+        codes += [code for _, code in tries]
+        folders += [tried for tried, _ in tries[-1:] if tried]
         if codes[-1] == launching.INTERRUPTED:
             return launching.INTERRUPTED
+    launching.tell(folders)
     return worst_exit(codes)
 
 
@@ -74,11 +80,11 @@ def _system(made: plan.Plan, folder: Path) -> str:
     return made.system_file
 
 
-def _tries(asked: launching.Asked, reports: Path, scenario: str, until: str, most: int) -> Iterator[int]:
-    """The exit of each try, up to the one that comes out as wanted."""
+def _tries(asked: launching.Asked, reports: Path, scenario: str, until: str, most: int) -> Iterator[Tried]:
+    """The folder and exit of each try, up to the one that comes out as wanted."""
     for number in range(1, most + 1):
         folder, code = launching.launch(asked, reports)
-        yield code
+        yield folder, code
         came = _verdict(folder) if folder else ""
         found = came == until
         if until:
