@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.report import junit, markdown, metrics, night
+from harness.report import counting, junit, markdown, metrics
 
 JSON = Mapping[str, Any]
 JUNIT, METRICS = "junit.xml", "metrics.txt"
@@ -22,8 +22,8 @@ def write(run_folder: Path, verdict: JSON) -> None:
 
 def write_night(reports: Path, nightly: JSON, verdicts: Sequence[JSON]) -> None:
     """Writes the three files of a night, over all of its runs; `nightly` is nightly.json."""
-    runs = night.counted(nightly, verdicts)
-    _write(reports / JUNIT, junit.document(runs, list(night.besides(nightly, verdicts))))
+    runs = counting.counted(nightly, verdicts)
+    _write(reports / JUNIT, junit.document(runs, list(counting.besides(nightly, verdicts))))
     _write(reports / markdown.FILE, markdown.fitted(markdown.night_lines(nightly, runs)))
     _write(reports / METRICS, metrics.text(runs))
 

@@ -18,7 +18,7 @@ from harness import launching, plan, telling
 from harness.guarantees import judged_clauses
 from harness.report import beside, terminal
 from harness.report import weaknesses as told
-from harness.report.night import counted
+from harness.report.counting import counted
 from harness.system.loader import load_system
 from harness.verdict import Doubt, Verdict, worst_exit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.report import beside, night
+from harness.report import beside, counting
 
 from . import verdicts
 from .test_junit import red
@@ -49,12 +49,12 @@ def test_what_was_asked_again_counts(tmp_path: Path) -> None:
 
 
 def test_the_first_run_without_it_is_as_expected() -> None:
-    one, two = night.counted(nightly(), [busy(run="one"), run([scenario("crash")], run="two")])
+    one, two = counting.counted(nightly(), [busy(run="one"), run([scenario("crash")], run="two")])
     assert ([found["id"] for found in one["scenarios"]], one["exit"]) == (["calm[hardened]"], 0)
     assert one["reasons"] == ["asked again, alone: crash[hardened]"]
     assert two["run"] == "two"
     only = run([NOISY], run="one")
-    assert [one["run"] for one in night.counted(nightly(), [only, run([scenario("crash")], run="two")])] == ["two"]
+    assert [one["run"] for one in counting.counted(nightly(), [only, run([scenario("crash")], run="two")])] == ["two"]
 
 
 def test_what_is_in_no_verdict_is_red_too(tmp_path: Path) -> None:
