@@ -267,3 +267,49 @@ def ablate(system: str, scenarios: Path | None, runtime: str, measures: tuple[st
 
     asked = launching.Asked(system, runtime=runtime, scenarios=scenarios, jobs=jobs)
     return ablation.ablate(REPORTS, asked, measures=measures, full=full, fresh=fresh)
+
+
+@main.command()
+@click.argument("run_names", metavar="[RUN]...", nargs=-1)
+@click.option(
+    "--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy, else gate.toml or pyproject.toml."
+)
+@json_option
+def gate(run_names: tuple[str, ...], policy: Path | None, as_json: bool) -> int:
+    """Decide by the policy whether RUNs are a GO (0), a NO-GO (1), or cannot say (2), and explain it.
+
+    Several RUNs are repetitions, or runs of several systems; `night` is all of the last night. Without one, the latest.
+    """
+    from harness import deciding
+
+    return deciding.gate(REPORTS, run_names, policy, as_json=as_json)
+
+
+@main.group()
+def baseline() -> None:
+    """The runs that a gate compares with, kept under reports/baseline/."""
+
+
+@baseline.command()
+@click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
+@click.option("--replace", "replacing", is_flag=True, help="Remove the older ones of the same system and runtime.")
+@click.option("--anyway", is_flag=True, help="Also a run that was not as expected.")
+def accept(run_names: tuple[str, ...], replacing: bool, anyway: bool) -> int:
+    """Keep judged RUNs in the baseline."""
+    from harness.gate import baseline as kept
+
+    click.echo("\n".join(kept.accept(REPORTS, run_names, replacing=replacing, anyway=anyway).lines()))
+    return 0
+
+
+@main.command()
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many runs of each system.")
+@click.option("--system", help="Only the system of this name.")
+@click.option("--all", "every", is_flag=True, help="Every line of each table.")
+@click.option("--rebuild", is_flag=True, help="Set the file aside and make it anew from the runs that are still there.")
+@json_option
+def trend(last: int, system: str | None, every: bool, rebuild: bool, as_json: bool) -> int:
+    """Show margins, times and flakiness over the last runs, from reports/trend.sqlite."""
+    from harness import deciding
+
+    return deciding.trend(REPORTS, last, system, every=every, rebuild=rebuild, as_json=as_json)
