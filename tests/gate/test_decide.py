@@ -263,6 +263,20 @@ def test_a_run_of_the_baseline_is_not_compared_with_itself() -> None:
     assert "there is no baseline of ours, processes" in decision.deciding[0].text
 
 
+def test_what_is_violated_is_no_sample() -> None:
+    """Or one more violation, of a weakness that is known, could end a regression."""
+    chosen = policy(regression={}, known=[known()])
+    more = [recovering(f"more-{number}", 0.1, verdict="violated") for number in range(5)]
+    assert decided(chosen, [*repeated(2.4, 2.4, 2.4, 2.4, 2.4), *more], BEFORE).answer is Answer.NO_GO
+
+
+def test_a_known_violation_alone_is_nothing_judged() -> None:
+    only = verdicts.finding(RECOVERY, "violated", bound=5, measured=8, unit="s")
+    decision = decided(policy(known=[known()]), [run("a", verdicts.scenario("crash", findings=[only]))])
+    assert decision.answer is Answer.CANNOT_SAY
+    assert "nothing was judged" in decision.deciding[0].text
+
+
 def test_another_runtime_is_no_baseline() -> None:
     for one in (elsewhere := repeated(1, 1, 1, 1, 1, name="elsewhere")):
         one["runtime"] = "containers"
