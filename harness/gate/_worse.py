@@ -7,10 +7,11 @@ later by more than the least shift. Losses are not compared, for a loss is never
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 from harness.gate import rank
-from harness.gate._seen import Key, Seen, seen, times
+from harness.gate._seen import Key, Seen, runs_of, seen, times
 from harness.gate.answer import Answer, Reason, measured
 from harness.gate.policy import Policy, Regression, named
 from harness.report.shape import Run
@@ -41,17 +42,20 @@ def regressions(policy: Policy, found: Found, runs: Sequence[Run], baseline: Seq
 
 def _compared(policy: Policy, rule: Regression, here: Found, before: Found, changed: str) -> Iterator[Reason]:
     now, then = times(here), times(before)
-    few: dict[tuple[int, int], list[Key]] = {}
+    few: dict[tuple[int, int, bool], list[Key]] = {}
     for key in dict.fromkeys([*now, *then]):
         if (rule.clauses and not named(key.clause, rule.clauses)) or _decided(policy, here.get(key, ())):
             continue
         values, earlier = list(now.get(key, {}).values()), list(then.get(key, {}).values())
         if min(len(values), len(earlier)) < rule.samples:
-            few.setdefault((len(values), len(earlier)), []).append(key)
+            held = min(_held(here.get(key, ())), _held(before.get(key, ()))) >= rule.samples
+            few.setdefault((len(values), len(earlier), held), []).append(key)
         else:
             yield from _worse(rule, key, _unit(here[key]), values, earlier, changed)
-    for (values_, earlier_), keys in few.items():
-        yield _few(rule, keys, values_, earlier_)
+    for (values_, earlier_, held), keys in few.items():
+        reason = _few(rule, keys, values_, earlier_)
+        why = f"{reason.what}; it held in as many runs, without a time to measure"
+        yield replace(reason, answer=Answer.GO, what=why, do="") if held else reason
 
 
 def _worse(
@@ -118,6 +122,11 @@ def _decided(policy: Policy, ones: Sequence[Seen]) -> bool:
         one.verdict is Verdict.VIOLATED or (one.verdict is Verdict.INCONCLUSIVE and policy.decides(one.key.clause))
         for one in ones
     )
+
+
+def _held(ones: Sequence[Seen]) -> int:
+    """In how many runs it held, whether there was a time to measure or not."""
+    return len(runs_of(one for one in ones if one.verdict is Verdict.HOLDS))
 
 
 def _unit(ones: Sequence[Seen]) -> str:

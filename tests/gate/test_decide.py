@@ -263,6 +263,15 @@ def test_a_run_of_the_baseline_is_not_compared_with_itself() -> None:
     assert "there is no baseline of ours, processes" in decision.deciding[0].text
 
 
+def test_what_held_without_a_time_to_measure_is_told() -> None:
+    """As draining, where there was nothing left to take; but not where it held too seldom."""
+    told = [recovering(f"told-{number}", None) for number in range(4)]
+    decision = decided(REGRESSION, [*told, recovering("one", 9)], BEFORE)
+    assert (decision.answer, [reason.rule for reason in decision.told]) == (Answer.GO, ["too few"])
+    assert "it held in as many runs, without a time to measure" in decision.told[0].text
+    assert decided(REGRESSION, told, BEFORE).answer is Answer.CANNOT_SAY
+
+
 def test_what_is_violated_is_no_sample() -> None:
     """Or one more violation, of a weakness that is known, could end a regression."""
     chosen = policy(regression={}, known=[known()])
