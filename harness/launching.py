@@ -21,6 +21,7 @@ import pytest
 
 from harness import plan, telling
 from harness.errors import UnknownName, UsageError
+from harness.history.shown import on_lines
 from harness.plugin import session_of
 from harness.report import terminal
 from harness.runtime import choosing
@@ -59,6 +60,7 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
         if not (folder / "verdict.json").exists():
             return None, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else 2
         verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+        _into_trend(reports, folder)
         if not quiet:
             say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
     return folder, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(verdict["exit"])
@@ -72,6 +74,18 @@ def tell(folders: Sequence[Path], *, quiet: bool = False) -> None:
 def say_one(line: str) -> None:
     """Prints a line at once."""
     say([line])
+
+
+def _into_trend(reports: Path, folder: Path) -> None:
+    """Takes the run into the file of the trend; what is wrong with that file is told, and is no matter of the run."""
+    from harness.gate import store
+
+    try:
+        told = store.update(reports, folder)
+    except store.StoreError as error:
+        told = [on_lines(error)]
+    for sentence in told:
+        print(f"not in the trend: {sentence}", file=sys.stderr)
 
 
 def _prepare(asked: Asked) -> Asked:

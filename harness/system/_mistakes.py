@@ -99,12 +99,12 @@ _MISSING: Final[dict[Path, str]] = {
 }
 
 
-def schema_mistakes(errors: Iterable[ErrorDetails]) -> Iterator[Mistake]:
-    """What pydantic found, in the file's words."""
+def schema_mistakes(errors: Iterable[ErrorDetails], root: type[BaseModel] = SystemFile) -> Iterator[Mistake]:
+    """What pydantic found, in the file's words; `root` is the model of the whole file."""
     for error in errors:
         loc = error["loc"]
         kind = str(loc[2]) if loc[:1] == ("workloads",) and len(loc) > 2 else ""
-        yield _of_type(error, _in_file(loc), kind)
+        yield _of_type(error, _in_file(loc), kind, root)
 
 
 def _in_file(loc: tuple[int | str, ...]) -> Path:
@@ -116,10 +116,10 @@ def _in_file(loc: tuple[int | str, ...]) -> Path:
     return tuple(part for part in loc if part != "[key]")
 
 
-def _of_type(error: ErrorDetails, path: Path, workload_kind: str) -> Mistake:
+def _of_type(error: ErrorDetails, path: Path, workload_kind: str, root: type[BaseModel]) -> Mistake:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        known = keys_of(path[:-1], workload_kind)
+        known = keys_of(path[:-1], workload_kind, root)
         fix = suggestion(str(path[-1]), known)
         near = fix.split("'")[1] if fix.startswith("did you mean") else ""
         return Mistake(path, "unknown key", fix, unknown=True, near=near)
@@ -156,9 +156,9 @@ def _other_type(kind: str, value: object) -> str:
     return ""
 
 
-def keys_of(path: Path, kind: str = "") -> list[str]:
+def keys_of(path: Path, kind: str = "", root: type[BaseModel] = SystemFile) -> list[str]:
     """The keys that the table at `path` can have, as the file spells them; `kind` is a workload's."""
-    here: object = SystemFile
+    here: object = root
     for part in path:
         here = _class(_step(here, part), kind)
     fields = here.model_fields if isinstance(here, type) and issubclass(here, BaseModel) else {}

@@ -45,7 +45,8 @@ from .pages import (
     stock_scenarios,
 )
 
-TAGS = {"", "console", "toml", "toml system", "toml outage", "python scenario", "python history", "python measure"}
+TAGS = {"", "console", "toml", "toml system", "toml outage", "toml gate"}
+TAGS |= {"python scenario", "python history", "python measure"}
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:locust", "-p", "no:cacheprovider", "-q"]
 PYTEST += ["-o", "asyncio_default_fixture_loop_scope=function"]
 LIST_ALL = """

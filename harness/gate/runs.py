@@ -1,0 +1,61 @@
+"""The verdicts of runs, found by name and checked against the published schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from harness import plan
+from harness.errors import HarnessError, UsageError
+from harness.report import schema
+from harness.report.shape import Run
+
+NIGHT = "night"
+
+
+def chosen(reports: Path, names: Sequence[str]) -> list[Run]:
+    """The runs of these names, paths, `latest`, or `night`: those of reports/nightly.json. Without a name: the latest.
+
+    Raises UsageError for what is not there or no verdict, and where one run is named twice.
+    """
+    found = [read(folder) for name in names or ["latest"] for folder in folders(reports, name)]
+    for at, run in enumerate(found):
+        if run["run"] in [other["run"] for other in found[:at]]:
+            raise UsageError(f"{run['run']} is named twice", fix="name each run once: it is no repetition of itself")
+    return found
+
+
+def folders(reports: Path, name: str) -> list[Path]:
+    """The folder of a run, or of each run of the night. Raises UsageError."""
+    wanted = _of_night(reports) if name == NIGHT else [name]
+    return [plan.find_run(reports, one) for one in wanted]
+
+
+def read(folder: Path) -> Run:
+    """The verdict of a run; of one that was killed halfway, what its scenarios left. Raises UsageError."""
+    path = folder / "verdict.json"
+    try:
+        verdict = json.loads(path.read_text("utf-8")) if path.exists() else plan.merged(folder, seconds=0.0)
+        schema.validate(verdict)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        fix = f"judge it again: nats-harness judge {folder.name}"
+        raise UsageError(f"no verdict can be read: {error}", where=str(path), fix=fix) from error
+    except UsageError:
+        raise
+    except HarnessError as error:
+        fix = f"judge it again: nats-harness judge {folder.name}"
+        raise UsageError(error.what, where=str(path), fix=fix) from error
+    return cast(Run, verdict)
+
+
+def _of_night(reports: Path) -> list[str]:
+    """The runs of the last night, and those in which it asked again."""
+    path = reports / "nightly.json"
+    try:
+        night = json.loads(path.read_text("utf-8"))
+        runs = [name for run in night["runs"] for name in (run["run"], run.get("again", {}).get("run", ""))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"no night can be read: {error}", where=str(path), fix="nats-harness nightly") from error
+    return [name for name in runs if name]

@@ -1,0 +1,210 @@
+"""`gate`, `baseline accept` and `trend`, as they are typed: what they print, where they write, how they exit."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from harness import cli, launching
+from harness.gate import store
+from tests.gate.stories import recovering, repeated, run, write
+from tests.report import verdicts
+
+Nats = Callable[..., click.testing.Result]
+REPORTS = Path("reports")
+
+
+@pytest.fixture
+def nats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nats:
+    """The command, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+def test_the_exit_is_that_of_the_answer(nats: Nats) -> None:
+    late = recovering("late", 8, verdict="violated")
+    write(REPORTS, run("good"), late, run("half", missing=["x"]))
+    for names, answer, code in ((["good"], "GO", 0), (["late"], "NO-GO", 1), (["half"], "CANNOT SAY", 2)):
+        done = nats("gate", *names)
+        assert (done.exit_code, done.output.startswith(f"{answer} (exit {code})")) == (code, True), done.output
+        assert json.loads(nats("gate", "--json", *names).output)["answer"] == answer
+    Path("gate.toml").write_text("[gate.least]\nscenarios = 99\n")
+    assert nats("gate", "good").exit_code == 2
+    assert "policy: gate.toml" in nats("gate", "good").output
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["godo"], "did you mean 'good'?"),
+        (["good", "reports/good"], "good is named twice"),
+        (["broken"], "no verdict can be read"),
+        (["other"], "verdict.schema.json"),
+        (["night"], "no night can be read"),
+        (["--policy", "none.toml"], "cannot be read"),
+    ],
+)
+def test_wrong_usage_exits_with_64(nats: Nats, names: list[str], told: str) -> None:
+    write(REPORTS, run("good"), run("broken"), run("other"))
+    (REPORTS / "broken/verdict.json").write_text("{")
+    (REPORTS / "other/verdict.json").write_text('{"schema": 1}')
+    done = nats("gate", *names)
+    assert (done.exit_code, told in done.stderr) == (64, True), done.stderr
+
+
+def test_the_night_is_all_its_runs(nats: Nats) -> None:
+    write(REPORTS, run("one"), run("two"), recovering("again", 9, verdict="violated"))
+    night = {"runs": [{"run": "one", "again": {"run": "again"}}, {"run": "two"}]}
+    (REPORTS / "nightly.json").write_text(json.dumps(night))
+    done = nats("gate", "night")
+    assert (done.exit_code, "3 runs" in done.output) == (1, True), done.output
+
+
+def test_what_is_accepted_is_kept_and_compared_with(nats: Nats) -> None:
+    before, now = repeated(0.8, 0.8, 0.8, 0.8, 0.8, name="before"), repeated(2, 2, 2, 2, 2)
+    write(REPORTS, *before, *now)
+    Path("gate.toml").write_text("[gate.regression]\n")
+    names = [one["run"] for one in now]
+    assert "there is no baseline" in nats("gate", *names).output
+    done = nats("baseline", "accept", *(one["run"] for one in before))
+    assert (done.exit_code, done.output.count("accepted: reports/baseline/before-")) == (0, 5)
+    kept = REPORTS / "baseline/before-0"
+    assert json.loads((kept / "verdict.json").read_text()) == before[0]
+    assert sorted(path.name for path in kept.iterdir()) == ["plan.json", "verdict.json"]
+    assert "is worse than in the baseline" in nats("gate", *names).output
+    replaced = nats("baseline", "accept", "--replace", *names)
+    assert (replaced.exit_code, replaced.output.count("removed: ")) == (0, 5)
+    assert sorted(path.name for path in (REPORTS / "baseline").iterdir()) == sorted(names)
+
+
+def test_another_system_is_not_replaced(nats: Nats) -> None:
+    write(REPORTS, run("a", system="ours"), run("b", system="theirs"))
+    nats("baseline", "accept", "a")
+    assert "removed" not in nats("baseline", "accept", "--replace", "b").output
+    assert (REPORTS / "baseline/a").exists()
+
+
+@pytest.mark.parametrize(("flag", "code"), [([], 64), (["--anyway"], 0)])
+def test_what_was_not_as_expected_is_accepted_only_anyway(nats: Nats, flag: list[str], code: int) -> None:
+    write(REPORTS, run("good"), recovering("late", 8, verdict="violated"))
+    done = nats("baseline", "accept", *flag, "good", "late")
+    assert done.exit_code == code
+    assert (REPORTS / "baseline/good").exists() == (code == 0), "all or none"
+    assert "late was not as expected" in done.stderr or not code
+
+
+def test_a_verdict_of_another_run_is_not_accepted(nats: Nats) -> None:
+    write(REPORTS, run("good"))
+    verdict = REPORTS / "good/verdict.json"
+    verdict.write_text(verdict.read_text().replace('"run": "good"', '"run": "../../escaped"'))
+    assert nats("baseline", "accept", "good").exit_code == 64
+    assert not Path("escaped").exists()
+
+
+def test_nothing_judged_is_no_baseline(nats: Nats) -> None:
+    (empty := verdicts.empty())["run"] = "empty"
+    write(REPORTS, empty)  # type: ignore[arg-type]
+    assert "nothing was judged in empty" in nats("baseline", "accept", "--anyway", "empty").stderr
+
+
+def courses(nats: Nats, *words: str) -> dict[str, dict[str, object]]:
+    found = json.loads(nats("trend", "--json", *words).stdout)
+    return {f"{one['scenario']} {one['clause']}": one for one in found}
+
+
+def test_the_trend_shows_margins_times_and_flakiness(nats: Nats) -> None:
+    write(REPORTS, *repeated(1, 4, 2), recovering("now-9", 8, verdict="violated"))
+    done = nats("trend")
+    assert done.exit_code == 0, done.stderr
+    one = courses(nats)["crash[hardened] reconnects.works"]
+    assert (one["runs"], one["holds"], one["violated"], one["flaky"]) == (4, 3, 1, True)
+    assert (one["values"], one["left"]) == ([1, 4, 2, 8], pytest.approx(-0.6))
+    margin, time, flaky = (line for line in done.stdout.splitlines() if "reconnects.works" in line)
+    assert "-60 %" in margin
+    assert "worst 8 s, bound 5 s, 4 runs" in margin
+    assert "6 s" in time
+    assert "last 8 s, before 2 s" in time
+    assert "3 of 4" in flaky
+    assert courses(nats, "--last", "2")["crash[hardened] reconnects.works"]["values"] == [2, 8]
+
+
+def test_the_trend_outlives_its_runs_and_takes_what_was_judged_again(nats: Nats) -> None:
+    write(REPORTS, *repeated(1, 2))
+    nats("trend")
+    (REPORTS / "now-0/verdict.json").unlink()
+    write(REPORTS, recovering("now-1", 3))
+    assert courses(nats)["crash[hardened] reconnects.works"]["values"] == [1, 3]
+
+
+def test_a_run_that_cannot_be_read_is_left_out_and_told(nats: Nats) -> None:
+    write(REPORTS, *repeated(1, 2))
+    (REPORTS / "now-0/verdict.json").write_text("{")
+    done = nats("trend")
+    assert (done.exit_code, "left out: now-0" in done.stderr) == (0, True)
+    assert courses(nats)["crash[hardened] reconnects.works"]["values"] == [2]
+
+
+def _older(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.execute("pragma user_version = 0")
+
+
+def _newer(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.execute("pragma user_version = 99")
+
+
+def _elses(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as file:
+        file.execute("create table songs (name text)")
+
+
+def _no_verdict(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.execute("update findings set verdict = 'perhaps'")
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda path: path.write_bytes(b"not a database, " * 500), "is damaged: file is not a database"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "is damaged"),
+        (lambda path: path.unlink() or path.mkdir(), "cannot be used"),
+        (_older, "was written by an older harness (version 0, this one reads 1)"),
+        (_newer, "was written by a newer harness (version 99, this one reads 1)"),
+        (_elses, "was written by something else"),
+        (_no_verdict, "it holds a verdict that is none"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_with_a_way_on(nats: Nats, harm: Callable[[Path], None], told: str) -> None:
+    write(REPORTS, *repeated(1, 2))
+    nats("trend")
+    harm(REPORTS / store.FILE)
+    done = nats("trend")
+    assert (done.exit_code, told in done.stderr, "trend --rebuild" in done.stderr) == (2, True, True), done.stderr
+    again = nats("trend", "--rebuild")
+    assert (again.exit_code, "set aside: reports/trend-old-1.sqlite" in again.stderr) == (0, True), again.stderr
+    assert nats("trend").exit_code == 0
+    assert (REPORTS / "trend-old-1.sqlite").exists()
+
+
+def test_without_a_run_there_is_no_trend(nats: Nats) -> None:
+    assert nats("trend").exit_code == 64
+    write(REPORTS, run("a"))
+    assert "no judged run of theirs" in nats("trend", "--system", "theirs").stderr
+
+
+def test_a_run_is_in_the_trend_as_soon_as_it_ends(nats: Nats, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a file that cannot be used is no matter of the run."""
+    write(REPORTS, *repeated(1, 2))
+    launching._into_trend(REPORTS, REPORTS / "now-1")
+    assert {row.run for row in store.rows(REPORTS, 9)} == {"now-1"}
+    (REPORTS / store.FILE).write_bytes(b"not a database, " * 500)
+    launching._into_trend(REPORTS, REPORTS / "now-0")
+    assert "not in the trend: reports/trend.sqlite: is damaged" in capsys.readouterr().err
