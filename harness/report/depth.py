@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -34,7 +35,8 @@ def depths(run_folder: Path, verdict: Mapping[str, Any]) -> list[Depth]:
     """What the histories in `run_folder` add, one for each scenario of its valid verdict, in their order."""
     scenarios = cast("list[Scenario]", verdict["scenarios"])
     places = min(max(PLACES // max(1, len(scenarios)), FEWEST), MOST)
-    return [_depth(run_folder / "scenarios", scenario, places) for scenario in scenarios]
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda scenario: _depth(run_folder / "scenarios", scenario, places), scenarios))
 
 
 def _depth(folder: Path, scenario: Scenario, places: int) -> Depth:

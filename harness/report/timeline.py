@@ -161,8 +161,8 @@ def _span(operations: tuple[int, int] | None, lines: Sequence[Mapping[str, Any]]
     """From the load's beginning to the last end, fault or recovery; without any of them, to the last line."""
     told = [line["t_ns"] for line in lines if line["kind"] in ("load", "recovered")]
     told += [line["t_ns"] for line in lines if line["kind"] == "fault" and line["event"] in ("effective", "healed")]
-    told += [*(operations or ())] or [line["t_ns"] for line in lines]
-    first, last = min([start_ns, *(operations or ())]), max([start_ns, *told])
+    told += operations or ()
+    first, last = min([start_ns, *(operations or ())]), max(told or [start_ns, *(line["t_ns"] for line in lines)])
     return first, max(last, first + NS // 10)
 
 
