@@ -11,6 +11,7 @@ from harness.history.reader import History
 ROWS = 24
 """Rows of the latency axis for each power of ten."""
 
+_ROW = f"CASE WHEN ms IS NOT NULL THEN floor(log10(greatest(ms, 1e-3)) * {ROWS})::INT END"
 _ENDS = "'failure', 'dead_letter', 'result', 'effect'"
 _TOLD = """
 WITH seen AS (
@@ -95,8 +96,8 @@ class Asked:
         """Every operation, counted by columns of `step_ns` and by slices of `slice_ns`, all from `from_ns` on."""
         kinds = ", ".join(f"count(*) FILTER (kind = '{kind}')" for kind in ("ok", "open", "fail", "unknown"))
         query = f"""{_TOLD}
-          SELECT 'cell', kind, ((began - $start) // $step)::INT,
-            CASE WHEN ms IS NOT NULL THEN floor(log10(greatest(ms, 1e-3)) * {ROWS})::INT END, [count(*)], NULL, NULL FROM kinds GROUP BY ALL
+          SELECT 'cell', kind, ((began - $start) // $step)::INT, {_ROW}, [count(*)], NULL, NULL
+            FROM kinds GROUP BY ALL
           UNION ALL
           SELECT 'slice', '', ((began - $start) // $slice)::INT, 0, [{kinds}], median(ms), max(ms)
             FROM kinds GROUP BY ALL

@@ -16,6 +16,8 @@ from harness.report.timeline import Timeline
 
 PLACES = 60_000
 """Marks of all charts together, about: some ten bytes each, so that the page stays under 3 MB."""
+ROWS = 1500
+"""Rows of all tables behind charts together, about."""
 FEWEST, MOST = 150, 3000
 """Marks of one chart at least, where there are so many, and at most."""
 
@@ -35,17 +37,18 @@ def depths(run_folder: Path, verdict: Mapping[str, Any]) -> list[Depth]:
     """What the histories in `run_folder` add, one for each scenario of its valid verdict, in their order."""
     scenarios = cast("list[Scenario]", verdict["scenarios"])
     places = min(max(PLACES // max(1, len(scenarios)), FEWEST), MOST)
+    slices = min(max(ROWS // max(1, len(scenarios)), 8), timeline.SLICES)
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda scenario: _depth(run_folder / "scenarios", scenario, places), scenarios))
+        return list(pool.map(lambda scenario: _depth(run_folder / "scenarios", scenario, places, slices), scenarios))
 
 
-def _depth(folder: Path, scenario: Scenario, places: int) -> Depth:
+def _depth(folder: Path, scenario: Scenario, places: int, slices: int) -> Depth:
     name = scenario["id"].replace("[", "-").replace("]", "")
     if name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name) > 200:
         return NO_DEPTH  # no folder of ours is called so
     if not (folder / name / "history").is_dir():
         return NO_DEPTH
-    return Depth(timeline.read(folder / name, places), stories.read(folder / name, scenario))
+    return Depth(timeline.read(folder / name, places, slices), stories.read(folder / name, scenario))
 
 
 class Row(NamedTuple):

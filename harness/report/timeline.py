@@ -24,7 +24,7 @@ COLUMNS = 500
 LANES = 24
 """Links that have a lane each; of more, those with the most connections."""
 SLICES = 24
-"""Rows of the table behind a chart, about."""
+"""Rows of the table behind a chart, at most and if nothing else is asked for."""
 
 
 class Bar(NamedTuple):
@@ -81,11 +81,11 @@ class Timeline:
         return sum(cell.n for cell in self.cells)
 
 
-def read(folder: Path, places: int) -> Timeline:
+def read(folder: Path, places: int, slices: int = SLICES) -> Timeline:
     """The timeline of the scenario in `folder`, of at most about so many `places`; never raises for a bad history."""
     try:
         history = History.open(folder / "history", still=True)
-        return of(history, places)
+        return of(history, places, slices)
     except (HarnessError, OSError) as error:
         return Timeline(why_not=_told(error, folder))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -97,7 +97,7 @@ def _told(error: HarnessError | OSError, folder: Path) -> str:
     return plain(str(error).replace(f"{folder}/", "").replace(str(folder), ""), longest=400)
 
 
-def of(history: History, places: int) -> Timeline:
+def of(history: History, places: int, slices: int = SLICES) -> Timeline:
     """The timeline of a history. Raises HistoryError where it cannot be read."""
     workloads: Mapping[str, Mapping[str, Any]] = history.meta["workloads"]
     read_ones = [name for name, told in workloads.items() if told.get("read")]
@@ -106,7 +106,7 @@ def of(history: History, places: int) -> Timeline:
     start_ns = _start(lines, history)
     asked = Asked(history, [*polled, *read_ones], read_ones, polled)
     from_ns, to_ns = _span(asked.span(), lines, start_ns)
-    step_ns, slice_ns = -(-(to_ns - from_ns) // COLUMNS), _slice_ns(to_ns - from_ns)
+    step_ns, slice_ns = -(-(to_ns - from_ns) // COLUMNS), _slice_ns(to_ns - from_ns, slices)
     counted = asked.counted(from_ns, step_ns, slice_ns)
     cells, halved = coarsened(counted.cells, places)
 
@@ -166,9 +166,9 @@ def _span(operations: tuple[int, int] | None, lines: Sequence[Mapping[str, Any]]
     return first, max(last, first + NS // 10)
 
 
-def _slice_ns(span_ns: int) -> int:
-    """A round stretch of time that cuts a span into SLICES or fewer."""
-    return next((step for n in range(13) for m in (1, 2, 5) if (step := m * 10 ** (n + 6)) * SLICES >= span_ns), 10**19)
+def _slice_ns(span_ns: int, slices: int) -> int:
+    """A round stretch of time that cuts a span into so many slices or fewer."""
+    return next((step for n in range(13) for m in (1, 2, 5) if (step := m * 10 ** (n + 6)) * slices >= span_ns), 10**19)
 
 
 def _summed(changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -106,7 +106,7 @@ def browser(folder: Path) -> Iterator[Browser]:
     to_browser, send = os.pipe()
     receive, from_browser = os.pipe()
     # The browser has the pipe at 3 and 4; a shell puts it there.
-    command = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
+    command = f'exec "$0" "$@" 3</dev/fd/{to_browser} 4>/dev/fd/{from_browser}'
     process = subprocess.Popen(
         ["sh", "-c", command, str(CHROMIUM), *QUIET, "--remote-debugging-pipe", f"--user-data-dir={folder / 'tab'}"],
         pass_fds=(to_browser, from_browser),
