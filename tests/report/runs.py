@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.history.compact import compact
 from harness.history.rows import Outcome
@@ -28,7 +29,7 @@ def lossy(told: Story, lost: int = 40) -> list[str]:
     told.fault(HIT, HEALED, "kill", links=(ENTRY_LINK, WORKER_LINK), nodes=(BROKER,))
     told.came_back(ENTRY_LINK, HIT, HEALED)
     told.came_back(WORKER_LINK, HIT, HEALED)
-    moments = {"connections_ns": t(HEALED + 300), "answers_ns": t(HEALED + 500), "drained_ns": None}
+    moments: dict[str, Any] = {"connections_ns": t(HEALED + 300), "answers_ns": t(HEALED + 500), "drained_ns": None}
     told.line("recovered", HEALED + 3_000, settled=True, healed_ns=t(HEALED), **moments)
     told.line("output", HIT + 1, node="web-0", text="NATS disconnected: nats: unexpected EOF")
     told.line("output", HIT + 2, node=EVIL, text=EVIL)

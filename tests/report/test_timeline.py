@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from harness.report._asked import Cell
 from harness.report.depth import rows_of
 from harness.report.timeline import Bar, Timeline
 
-from ..guarantees.synthetic import ENTRY_LINK, HEALED, HIT, Story, story
+from ..guarantees.synthetic import ENTRY_LINK, HEALED, HIT, Story, story, t
 
 PLACES = 10_000
 
@@ -38,9 +39,8 @@ def test_each_operation_lies_where_it_was_offered_and_as_high_as_its_answer_was_
         line = read(told)
     assert kinds(line) == {"ok": 1, "fail": 1, "unknown": 1}
     at = {cell.kind: (line.from_s + cell.x * line.step_s, cell.y) for cell in line.cells}
-    assert at["ok"] == (pytest.approx(1.0, abs=0.03), 2 * 24)
-    assert at["fail"] == (pytest.approx(9.0, abs=0.03), 0)
-    assert at["unknown"] == (pytest.approx(9.5, abs=0.03), None)
+    assert {kind: y for kind, (_, y) in at.items()} == {"ok": 2 * 24, "fail": 0, "unknown": None}
+    assert [at[kind][0] for kind in ("ok", "fail", "unknown")] == pytest.approx([1.0, 9.0, 9.5], abs=0.03)
 
 
 def test_what_was_accepted_and_came_to_no_end_is_a_kind_of_its_own() -> None:
@@ -91,10 +91,7 @@ def test_what_is_seen_once_more_is_told() -> None:
         told.effect(op, 2_000, attempt=2)
         told.effect(op, 3_000, step=Step.REPEAT)
         line = read(told)
-    assert [line.from_s + x * line.step_s for x, n in line.again] == [
-        pytest.approx(2.0, abs=0.03),
-        pytest.approx(3.0, abs=0.03),
-    ]
+    assert [line.from_s + x * line.step_s for x, _ in line.again] == pytest.approx([2.0, 3.0], abs=0.03)
 
 
 def test_lanes_tell_when_a_link_had_a_connection_and_leave_our_probes_out() -> None:
@@ -103,7 +100,7 @@ def test_lanes_tell_when_a_link_had_a_connection_and_leave_our_probes_out() -> N
         told.connection(ENTRY_LINK, "127.0.0.1:1", 0, closed=5_000)
         told.connection(ENTRY_LINK, "127.0.0.1:2", 4_000, closed=6_000)
         told.connection(ENTRY_LINK, "127.0.0.1:3", 8_000)
-        link = {"source": ENTRY_LINK[0], "target": ENTRY_LINK[1]}
+        link: dict[str, Any] = {"source": ENTRY_LINK[0], "target": ENTRY_LINK[1]}
         told.line("connection", 7_000, event="opened", client="127.0.0.1:9", probe=True, **link)
         line = read(told)
     [lane] = line.lanes
@@ -116,29 +113,14 @@ def test_recovery_is_told_in_its_parts_and_what_never_came_has_no_end() -> None:
     with story() as told:
         told.load(0, 20_000)
         told.fault(HIT, HEALED)
-        healed, start = HEALED, told.clock.now
-        told.line(
-            "recovered",
-            12_000,
-            connections_ns=_t(healed + 300),
-            answers_ns=_t(healed + 500),
-            drained_ns=None,
-            settled=True,
-            healed_ns=_t(healed),
-        )
-        assert start
+        moments: dict[str, Any] = {"connections_ns": t(HEALED + 300), "answers_ns": t(HEALED + 500), "drained_ns": None}
+        told.line("recovered", 12_000, settled=True, healed_ns=t(HEALED), **moments)
         line = read(told)
     assert line.recovery == {
         "reconnects": [Bar(8.0, 8.3)],
         "works": [Bar(8.0, 8.5)],
         "drained": [Bar(8.0, 12.0, ended=False)],
     }
-
-
-def _t(at: float) -> int:
-    from ..guarantees.synthetic import t
-
-    return t(at)
 
 
 def test_a_history_without_an_operation_is_one() -> None:
