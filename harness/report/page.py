@@ -69,12 +69,12 @@ def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = ()) -> str:
     unexpected = placed.take(reading.to_look_at(run))
     expected = placed.take([s for s in scenarios if reading.findings(s, Standing.SHOWN, Standing.ASIDE)])
     quiet = placed.take([s for s in scenarios if reading.findings(s, Standing.HOLDS) or placed.waits(s)])
-    style, script = _part("page.css"), _part("page.js")
+    style, script = part("page.css"), part("page.js")
     anchor_of = {scenario["id"]: anchor for scenario, anchor in zip(scenarios, anchors, strict=True)}
     found = {id(scenario): depth for scenario, depth in zip(scenarios, deep, strict=bool(deep))}
     late = [depth.line.late_ms for depth in deep if depth.line and not depth.line.why_not]
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             run=run,
@@ -83,9 +83,9 @@ def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = ()) -> str:
             sentence=sentence,
             reasons=list(promises.reasons(run)),
             style=Markup(style),
-            style_hash=_hash(style),
+            style_hash=hashed(style),
             script=Markup(script),
-            script_hash=_hash(script),
+            script_hash=hashed(script),
             promises=promises.rows(run),
             skipped=promises.skipped(run),
             anchor_of=anchor_of,
@@ -107,15 +107,16 @@ def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = ()) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """What renders the templates of this package: everything is escaped, and what is not given is an error."""
+    made = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         bound=reading.bound,
         count=lambda n: f"{n:,}",
         evidence=reading.evidence,
@@ -125,8 +126,8 @@ def _environment() -> Environment:
         folder=_folder,
         seconds=text.seconds,
     )
-    environment.tests["bare"] = reading.bare
-    environment.globals.update(
+    made.tests["bare"] = reading.bare
+    made.globals.update(
         bare=reading.bare,
         cell=reading.cell,
         draw=chart.draw,
@@ -139,7 +140,7 @@ def _environment() -> Environment:
         weaknesses_of=reading.weaknesses_of,
         repro_of=reading.repro_of,
     )
-    return environment
+    return made
 
 
 def _folder(scenario_id: str) -> str:
@@ -147,11 +148,12 @@ def _folder(scenario_id: str) -> str:
     return f"scenarios/{quote(scenario_id.replace('[', '-').replace(']', ''), safe='')}/"
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """A file of this package, which a page takes in as it is."""
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-def _hash(part: str) -> str:
+def hashed(part: str) -> str:
     """A hash as a Content-Security-Policy names it: no other style, and no other script, can take effect."""
     return "sha256-" + base64.b64encode(hashlib.sha256(part.encode("utf-8")).digest()).decode("ascii")
 

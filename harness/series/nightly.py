@@ -7,6 +7,7 @@ again once, alone, as one would by hand: the first run stands as it was, and nig
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -26,7 +27,9 @@ NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", Non
 
 
 def nightly(reports: Path, jobs: int | None) -> int:
-    """Judges each system of the night; writes nightly.json; the worst exit."""
+    """Judges each system of the night; writes nightly.json, weaknesses.md and nightly.html; the worst exit."""
+    from harness.report import night
+
     runs: list[JSON] = []
     verdicts: list[JSON] = []
     for system, states in NIGHT:
@@ -50,8 +53,10 @@ def nightly(reports: Path, jobs: int | None) -> int:
             break
     code = write(reports, runs, verdicts)
     weaknesses(reports, verdicts)
+    page = night.write(reports)
     print()
     launching.say(terminal.night_lines(json.loads((reports / "nightly.json").read_text("utf-8")), launching.look()))
+    print(f"page: {os.path.relpath(page)}", flush=True)
     return code
 
 
