@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from harness.report import stories, timeline
 from harness.report.shape import Scenario
 from harness.report.stories import Story
-from harness.report.text import quantity
+from harness.report.text import plain, quantity
 from harness.report.timeline import Timeline
 
 PLACES = 60_000
@@ -33,22 +33,54 @@ class Depth:
 NO_DEPTH = Depth()
 
 
+class Cut(NamedTuple):
+    """A planned scenario that left a history and no verdict: what a chart needs of it, and its timeline."""
+
+    scenario: Scenario
+    depth: Depth
+
+
 def depths(run_folder: Path, verdict: Mapping[str, Any]) -> list[Depth]:
     """What the histories in `run_folder` add, one for each scenario of its valid verdict, in their order."""
     scenarios = cast("list[Scenario]", verdict["scenarios"])
-    places = min(max(PLACES // max(1, len(scenarios)), FEWEST), MOST)
-    slices = min(max(ROWS // max(1, len(scenarios)), 8), timeline.SLICES)
+    places, slices = _room(verdict)
+
+    def read(scenario: Scenario) -> Depth:
+        folder = _folder(run_folder, scenario["id"])
+        if folder is None:
+            return NO_DEPTH
+        return Depth(timeline.read(folder, places, slices), stories.read(folder, scenario))
+
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda scenario: _depth(run_folder / "scenarios", scenario, places, slices), scenarios))
+        return list(pool.map(read, scenarios))
 
 
-def _depth(folder: Path, scenario: Scenario, places: int, slices: int) -> Depth:
-    name = scenario["id"].replace("[", "-").replace("]", "")
+def cuts(run_folder: Path, verdict: Mapping[str, Any]) -> list[Cut]:
+    """The planned scenarios that left no verdict, as far as they left a history: those under way at a run's end."""
+    places, slices = _room(verdict)
+    found = []
+    for id_ in verdict["missing"]:
+        folder = _folder(run_folder, id_)
+        if folder is not None:
+            line = timeline.read(folder, places, slices)
+            known = {"id": plain(id_), "faults": list(line.faults), "findings": []}
+            found.append(Cut(cast(Scenario, known), Depth(line)))
+    return found
+
+
+def _room(verdict: Mapping[str, Any]) -> tuple[int, int]:
+    """How many marks a chart may have, and how many rows the table behind it."""
+    n = max(1, len(verdict["scenarios"]) + len(verdict["missing"]))
+    return min(max(PLACES // n, FEWEST), MOST), min(max(ROWS // n, 8), timeline.SLICES)
+
+
+def _folder(run_folder: Path, id_: str) -> Path | None:
+    """The folder of a scenario with a history; None where there is none, or where the name leads elsewhere."""
+    name = id_.replace("[", "-").replace("]", "")
     if name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name) > 200:
-        return NO_DEPTH  # no folder of ours is called so
-    if not (folder / name / "history").is_dir():
-        return NO_DEPTH
-    return Depth(timeline.read(folder / name, places, slices), stories.read(folder / name, scenario))
+        return None
+    folder = run_folder / "scenarios" / name
+    return folder if (folder / "history").is_dir() else None
 
 
 class Row(NamedTuple):

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from harness.errors import HarnessError
 from harness.report import chart, promises, reading, text
-from harness.report.depth import NO_DEPTH, Depth, depths, rows_of
+from harness.report.depth import NO_DEPTH, Cut, Depth, cuts, depths, rows_of
 from harness.report.reading import Standing
 from harness.report.schema import validate
 from harness.report.shape import Run, Scenario, Trouble
@@ -51,15 +51,16 @@ def write(run_folder: Path) -> Path:
     validate(verdict)
     page = run_folder / "index.html"
     half = page.with_name(f".index.html.{os.getpid()}")
-    half.write_text(render(verdict, depths(run_folder, verdict)), encoding="utf-8")
+    half.write_text(render(verdict, depths(run_folder, verdict), cuts(run_folder, verdict)), encoding="utf-8")
     half.replace(page)
     return page
 
 
-def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = ()) -> str:
+def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = (), cut: Sequence[Cut] = ()) -> str:
     """The page for a run's verdict.json, which must be valid (`schema.validate`); the same verdict, the same page.
 
     `deep` has what the histories add, one for each of the verdict's scenarios; without them there are no timelines.
+    `cut` has the scenarios that left a history and no verdict.
     """
     run = cast(Run, text.plain_tree(dict(verdict)))
     headline, sentence = reading.EXITS[run["exit"]]
@@ -87,6 +88,7 @@ def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = ()) -> str:
             script=Markup(script),
             script_hash=hashed(script),
             promises=promises.rows(run),
+            cut=cut,
             skipped=promises.skipped(run),
             anchor_of=anchor_of,
             depth_of=lambda scenario: found.get(id(scenario), NO_DEPTH),

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
-from harness.history.reader import History
+from harness.history.reader import FaultSpan, History
 from harness.report._asked import Asked, Cell, Slice
-from harness.report.text import plain
+from harness.report.shape import Fault
+from harness.report.text import plain, plain_tree
 
 Since = Callable[[int], float]
 
@@ -66,6 +67,8 @@ class Timeline:
     more_lanes: int = 0
     recovery: Mapping[str, Sequence[Bar]] = field(default_factory=dict)
     gaps: Sequence[tuple[str, Bar]] = ()
+    faults: Sequence[Fault] = ()
+    """The faults as the history has them; a verdict has them too, where there is one."""
     late_ms: float = 0.0
     """The greatest lag of our own loops (p99 of a second)."""
     traced: bool = False
@@ -129,6 +132,7 @@ def of(history: History, places: int, slices: int = SLICES) -> Timeline:
         more_lanes=max(0, len(lanes) - LANES),
         recovery=_recovery(lines, since),
         gaps=_gaps(lines, to_ns, since),
+        faults=[_fault(span, since) for span in history.faults()],
         late_ms=max((line["lag_p99_ms"] for line in lines if line["kind"] == "noise"), default=0.0),
         traced=bool(polled or read_ones),
         polled=bool(polled),
@@ -242,3 +246,18 @@ def _gaps(lines: Sequence[Mapping[str, Any]], to_ns: int, since: Since) -> list[
         (plain(source, longest=80), Bar(since(from_ns), since(to_ns if end is None else end), end is not None))
         for (source, from_ns), end in sorted(ends.items(), key=lambda item: item[0][1])
     ]
+
+
+def _fault(span: FaultSpan, since: Since) -> Fault:
+    told: Fault = {
+        "id": span.id,
+        "kind": span.kind,
+        "target": span.target,
+        "how": span.how,
+        "asked": since(span.asked_ns),
+        "effective": None if span.effective_ns is None else since(span.effective_ns),
+        "healed": None if span.healed_ns is None else since(span.healed_ns),
+        "bit": span.bit,
+        "evidence": dict(span.evidence),
+    }
+    return plain_tree(told)

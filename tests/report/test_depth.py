@@ -92,6 +92,19 @@ def test_a_run_killed_half_way_is_marked_and_shown_as_far_as_it_came(tmp_path: P
     assert "60 operations in" in parsed.text
 
 
+def test_a_scenario_that_was_under_way_when_the_run_was_killed_is_shown(tmp_path: Path) -> None:
+    runs.written(tmp_path, columnar=False)
+    (tmp_path / "verdict.json").write_text(
+        json.dumps(verdicts.run([], missing=["broker_crash[hardened]", "../..", "other[hardened]"]))
+    )
+    html = written(tmp_path)
+    parsed = Parsed(html)
+    assert parsed.open == []
+    assert "broker_crash[hardened] left a history and no verdict" in parsed.text
+    assert html.count('class="timeline"') == 1
+    assert "1 kill of broker-0, effective +5.000 s, healed +8.000 s, with evidence" in parsed.text
+
+
 def test_a_history_that_cannot_be_read_costs_its_timeline_alone(tmp_path: Path) -> None:
     runs.written(tmp_path, ["broker_crash", "entry_frozen"])
     (tmp_path / "scenarios" / "broker_crash-hardened" / "history" / "meta.json").write_text("{}")
