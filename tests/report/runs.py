@@ -42,7 +42,8 @@ def lossy(told: Story, lost: int = 40) -> list[str]:
 def calm(told: Story) -> list[str]:
     """Work that goes well, past a fault."""
     told.load(0, 20_000)
-    told.work(0, 20_000)
+    for at in range(0, 20_000, 20):
+        told.done(told.op(at, took=1 + at % 300), at)
     told.fault(HIT, HEALED, "kill", links=(ENTRY_LINK, WORKER_LINK), nodes=(BROKER,))
     told.came_back(ENTRY_LINK, HIT, HEALED)
     told.line("phase", 30_000, name="evidence", from_ns=t(30_000))

@@ -162,3 +162,7 @@ def test_two_hundred_scenarios_make_a_page_under_3_mb(tmp_path: Path) -> None:
     html = written(tmp_path)
     assert html.count('class="timeline"') == 200
     assert len(html.encode()) < 3 * MB
+    marks = [int(found) for found in re.findall(r"1,000 operations in (\d+) marks", html)]
+    assert len(marks) == 200
+    assert max(marks) <= 300
+    assert html.count('<tr><th scope="row">+') <= 200 * 8

@@ -135,6 +135,7 @@ def test_a_scenario_that_was_killed_half_way_is_told_as_far_as_it_came() -> None
     with story() as told:
         told.load(0, 10_000)
         told.op(1_000)
+        told.line("phase", 1_500, name="steady", from_ns=0)
         cut = timeline.of(told.ended(2_000), PLACES)
     with story() as told:
         told.load(0, 10_000)
