@@ -53,9 +53,11 @@ def read(folder: Path, scenario: Scenario) -> dict[str, Story]:
     wanted = list(dict.fromkeys(story["op"] for one in scenario["findings"] for story in one["stories"]))
     if not wanted:
         return {}
+    import duckdb
+
     try:
         return of(History.open(folder / "history", still=True), wanted)
-    except (HarnessError, OSError, KeyError, TypeError, ValueError, AttributeError):
+    except (HarnessError, OSError, KeyError, TypeError, ValueError, AttributeError, duckdb.Error):
         return {}
 
 

@@ -86,12 +86,14 @@ class Timeline:
 
 def read(folder: Path, places: int, slices: int = SLICES) -> Timeline:
     """The timeline of the scenario in `folder`, of at most about so many `places`; never raises for a bad history."""
+    import duckdb
+
     try:
         history = History.open(folder / "history", still=True)
         return of(history, places, slices)
     except (HarnessError, OSError) as error:
         return Timeline(why_not=_told(error, folder))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, duckdb.Error) as error:
         return Timeline(why_not=f"its history is not what this version reads: {plain(repr(error), longest=200)}")
 
 

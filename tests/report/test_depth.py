@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from harness.history.compact import compact
@@ -113,6 +114,23 @@ def test_a_history_that_cannot_be_read_costs_its_timeline_alone(tmp_path: Path) 
     assert html.count('class="timeline"') == 1
     assert "No timeline: " in text
     assert str(tmp_path) not in html
+    assert "offered accepted" in text
+
+
+@pytest.mark.parametrize("damage", ["no parquet", "other columns", "gone"])
+def test_damaged_columns_cost_no_page(damage: str, tmp_path: Path) -> None:
+    runs.written(tmp_path)
+    for table in ("operations", "sightings"):
+        for file in (tmp_path / "scenarios" / "broker_crash-hardened" / "history" / table).iterdir():
+            if damage == "no parquet":
+                file.write_bytes(b"PAR1 and nothing of it")
+            elif damage == "other columns":
+                duckdb.sql("SELECT 1 AS other").write_parquet(str(file))
+            else:
+                file.unlink()
+    text = Parsed(written(tmp_path)).text
+    assert "No timeline: " in text
+    assert str(tmp_path) not in text
     assert "offered accepted" in text
 
 
