@@ -49,7 +49,7 @@ def _decides(finding: Finding) -> bool:
 
 def _row(clause: str, pairs: list[tuple[Scenario, Finding]]) -> Row:
     stands = [(scenario, one, standing(scenario, one)) for scenario, one in pairs if _decides(one)]
-    counted = [(scenario, one) for scenario, one, how in stands if how in (Standing.HOLDS, Standing.UNEXPECTED)]
+    counted = [(scenario, one) for scenario, one, how in stands if _must(scenario, how)]
     verdicts = [Verdict(one["verdict"]) for _, one in counted]
     valued = [pair for pair in counted if pair[1]["verdict"] != Verdict.INCONCLUSIVE]
     worst = max(valued, key=lambda pair: _badness(pair[1]), default=None)
@@ -64,8 +64,15 @@ def _row(clause: str, pairs: list[tuple[Scenario, Finding]]) -> Row:
         judged=len(verdicts) - verdicts.count(Verdict.INCONCLUSIVE),
         inconclusive=verdicts.count(Verdict.INCONCLUSIVE),
         shown=sum(how is Standing.SHOWN for _, _, how in stands),
-        aside=sum(how is Standing.ASIDE for _, _, how in stands),
+        aside=sum(how is not Standing.SHOWN and not _must(scenario, how) for scenario, _, how in stands),
     )
+
+
+def _must(scenario: Scenario, how: Standing) -> bool:
+    """Whether a finding counts: where a weakness is to show, others decide nothing, whichever way they came out."""
+    if how is Standing.UNEXPECTED:
+        return True
+    return how is Standing.HOLDS and not (scenario["expect"] == "exposed" and scenario["exposes"])
 
 
 def _badness(finding: Finding) -> tuple[bool, bool, float, float]:

@@ -125,7 +125,7 @@ def test_damaged_columns_cost_no_page(damage: str, tmp_path: Path) -> None:
             if damage == "no parquet":
                 file.write_bytes(b"PAR1 and nothing of it")
             elif damage == "other columns":
-                duckdb.sql("SELECT 1 AS other").write_parquet(str(file))
+                duckdb.connect().execute(f"COPY (SELECT 1 AS other) TO '{file}' (FORMAT parquet)")
             else:
                 file.unlink()
     text = Parsed(written(tmp_path)).text

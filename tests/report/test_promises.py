@@ -53,6 +53,14 @@ def test_a_weakness_shown_on_purpose_counts_neither_for_nor_against() -> None:
     assert found.worst == "0 operations"
 
 
+def test_what_stands_beside_a_weakness_counts_neither_when_violated_nor_when_it_holds() -> None:
+    found = row(verdicts.exposed(), "effects")
+    holding = [scenario for scenario in verdicts.exposed()["scenarios"] if not scenario["exposes"]]
+    assert found.judged == len(holding)
+    assert found.aside == len(verdicts.exposed()["scenarios"]) - len(holding)
+    assert "documented" not in row(verdicts.exposed(), "reconnects.notices").where
+
+
 def test_what_is_measured_alone_has_no_row() -> None:
     assert "available.latency" not in {one.clause for one in promises.rows(verdicts.green())}  # type: ignore[arg-type]
 
