@@ -1,4 +1,7 @@
-"""index.html of a run: one self-contained file, without a script, rendered from verdict.json alone."""
+"""index.html of a run: one self-contained file, rendered from verdict.json and the histories beside it.
+
+Its script only zooms and copies: without it everything is there and can be read.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +20,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.errors import HarnessError
-from harness.report import reading, text
+from harness.report import chart, promises, reading, text
+from harness.report.depth import NO_DEPTH, Cut, Depth, cuts, depths, rows_of
 from harness.report.reading import Standing
 from harness.report.schema import validate
 from harness.report.shape import Run, Scenario, Trouble
@@ -25,6 +29,8 @@ from harness.report.shape import Run, Scenario, Trouble
 _HERE = Path(__file__).parent
 PARTS = ("start", "windows_and_waits", "stop_load", "final_reads", "judging", "writing", "teardown")
 """The parts of a scenario's cost, in the order in which they pass; others come after them."""
+DECISIONS = {0: "GO", 1: "NO-GO", 2: "CANNOT SAY", 64: "CANNOT SAY"}
+"""What a release manager reads from a run's exit."""
 
 
 def write(run_folder: Path) -> Path:
@@ -45,13 +51,17 @@ def write(run_folder: Path) -> Path:
     validate(verdict)
     page = run_folder / "index.html"
     half = page.with_name(f".index.html.{os.getpid()}")
-    half.write_text(render(verdict), encoding="utf-8")
+    half.write_text(render(verdict, depths(run_folder, verdict), cuts(run_folder, verdict)), encoding="utf-8")
     half.replace(page)
     return page
 
 
-def render(verdict: Mapping[str, Any]) -> str:
-    """The page for a run's verdict.json, which must be valid (`schema.validate`); the same verdict, the same page."""
+def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = (), cut: Sequence[Cut] = ()) -> str:
+    """The page for a run's verdict.json, which must be valid (`schema.validate`); the same verdict, the same page.
+
+    `deep` has what the histories add, one for each of the verdict's scenarios; without them there are no timelines.
+    `cut` has the scenarios that left a history and no verdict.
+    """
     run = cast(Run, text.plain_tree(dict(verdict)))
     headline, sentence = reading.EXITS[run["exit"]]
     scenarios = run["scenarios"]
@@ -60,16 +70,29 @@ def render(verdict: Mapping[str, Any]) -> str:
     unexpected = placed.take(reading.to_look_at(run))
     expected = placed.take([s for s in scenarios if reading.findings(s, Standing.SHOWN, Standing.ASIDE)])
     quiet = placed.take([s for s in scenarios if reading.findings(s, Standing.HOLDS) or placed.waits(s)])
-    style = _style()
+    style, script = part("page.css"), part("page.js")
+    anchor_of = {scenario["id"]: anchor for scenario, anchor in zip(scenarios, anchors, strict=True)}
+    found = {id(scenario): depth for scenario, depth in zip(scenarios, deep, strict=bool(deep))}
+    late = [depth.line.late_ms for depth in deep if depth.line and not depth.line.why_not]
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             run=run,
+            decision=DECISIONS[run["exit"]],
             headline=headline,
             sentence=sentence,
+            reasons=list(promises.reasons(run)),
             style=Markup(style),
-            style_hash=_hash(style),
+            style_hash=hashed(style),
+            script=Markup(script),
+            script_hash=hashed(script),
+            promises=promises.rows(run),
+            cut=cut,
+            skipped=promises.skipped(run),
+            anchor_of=anchor_of,
+            depth_of=lambda scenario: found.get(id(scenario), NO_DEPTH),
+            late_ms=max(late, default=None),
             sums=reading.sums(run),
             columns=reading.columns(run),
             anchors=anchors,
@@ -86,15 +109,16 @@ def render(verdict: Mapping[str, Any]) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """What renders the templates of this package: everything is escaped, and what is not given is an error."""
+    made = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         bound=reading.bound,
         count=lambda n: f"{n:,}",
         evidence=reading.evidence,
@@ -104,10 +128,13 @@ def _environment() -> Environment:
         folder=_folder,
         seconds=text.seconds,
     )
-    environment.tests["bare"] = reading.bare
-    environment.globals.update(
+    made.tests["bare"] = reading.bare
+    made.globals.update(
         bare=reading.bare,
         cell=reading.cell,
+        draw=chart.draw,
+        fault_words=chart.fault_words,
+        rows_of=rows_of,
         findings=reading.findings,
         overlapping=reading.overlapping,
         reasons_besides=reading.reasons_besides,
@@ -115,7 +142,7 @@ def _environment() -> Environment:
         weaknesses_of=reading.weaknesses_of,
         repro_of=reading.repro_of,
     )
-    return environment
+    return made
 
 
 def _folder(scenario_id: str) -> str:
@@ -123,13 +150,14 @@ def _folder(scenario_id: str) -> str:
     return f"scenarios/{quote(scenario_id.replace('[', '-').replace(']', ''), safe='')}/"
 
 
-def _style() -> str:
-    return (_HERE / "page.css").read_text(encoding="utf-8")
+def part(name: str) -> str:
+    """A file of this package, which a page takes in as it is."""
+    return (_HERE / name).read_text(encoding="utf-8")
 
 
-def _hash(style: str) -> str:
-    """The style's hash as a Content-Security-Policy names it: no other style, and no script, can take effect."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+def hashed(part: str) -> str:
+    """A hash as a Content-Security-Policy names it: no other style, and no other script, can take effect."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(part.encode("utf-8")).digest()).decode("ascii")
 
 
 def _anchors(scenarios: list[Scenario]) -> list[str]:

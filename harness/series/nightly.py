@@ -17,6 +17,7 @@ from typing import Any
 from harness import launching, plan, telling
 from harness.guarantees import judged_clauses
 from harness.report import beside, terminal
+from harness.report import night as night_page
 from harness.report import weaknesses as told
 from harness.report.counting import counted
 from harness.system.loader import load_system
@@ -52,10 +53,12 @@ def nightly(reports: Path, jobs: int | None) -> int:
             break
     code = write(reports, runs, verdicts)
     weaknesses(reports, verdicts)
+    page = night_page.write(reports)
     print()
     night = json.loads((reports / "nightly.json").read_text("utf-8"))
     beside.write_night(reports, night, verdicts)
     launching.say(terminal.night_lines(night, launching.look()))
+    launching.say_one(f"page: {os.path.relpath(page)}")
     telling.tell_night(reports, counted(night, verdicts), os.environ, launching.say_one)
     return code
 

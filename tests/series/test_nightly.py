@@ -14,6 +14,8 @@ from harness.guarantees import REGISTRY, judged_clauses
 from harness.report.terminal import Look, night_lines
 from harness.series import nightly
 
+from ..report import verdicts
+
 JSON = dict[str, Any]
 RUNS = [{"run": "one", "system": "telhawk", "exit": 0}]
 ALL = [{"clause": name, "verdict": "holds", "bound": 0, "counted": 5} for name in sorted(judged_clauses())]
@@ -113,3 +115,17 @@ def test_the_scenarios_of_the_night_ask_for_every_clause() -> None:
     assert {name.partition(".")[0] for name in judged_clauses()} <= asked
     bounds = set(re.findall(r"available\((.*?)\)", source))
     assert {word for words in bounds for word in re.findall(r"(\w+)=", words)} >= {"failed", "latency_ms", "silence_s"}
+
+
+def test_a_night_leaves_its_page_beside_nightly_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(_asked: object, reports: Path) -> tuple[Path, int]:
+        (reports / "one").mkdir()
+        (reports / "one" / "verdict.json").write_text(json.dumps(verdicts.green()))
+        return reports / "one", 0
+
+    monkeypatch.setattr("harness.launching.launch", judged)
+    monkeypatch.setattr(nightly, "NIGHT", (("bare", None),))
+    assert nightly.nightly(tmp_path, None) == 2
+    html = (tmp_path / "nightly.html").read_text()
+    assert "<title>CANNOT SAY: the night</title>" in html
+    assert '<a href="one/index.html">' in html
