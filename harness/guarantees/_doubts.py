@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from harness.guarantees._base import NS, STRETCH_NS, Clause, Window, stretches, window
 from harness.history.reader import NEVER_NS, FaultSpan, History
@@ -21,7 +20,7 @@ FAR = 10
 """So many times from its bound, a value that breaks it is believed where processes are started meanwhile, which stops
 our own loop by itself."""
 FEW_LATE = 0.1
-"""This share of a stretch moves no median from one side of its bound to the other, and little of what is counted."""
+"""This share of a stretch moves no median from one side of its bound to the other."""
 _IN_S = {"s": 1.0, "ms": 1e-3}
 
 
@@ -106,31 +105,6 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
     if abs(finding.measured - finding.bound) * in_s < NEAR * own and in_s:
         value = f"{finding.measured * in_s:.3f} s"
         yield Doubt.NOISE, f"{value} is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"
-        return
-    if finding.verdict is Verdict.VIOLATED:
-        (broken_in,) = windows
-        full_s = sum(_full_s(line, broken_in) for line in noises if line["what"] == "runner")
-        if not _exceeds(finding, clause, full_s, broken_in):
-            yield Doubt.NOISE, f"for {full_s:.2f} s no core was free, so that services may have come to it later"
-
-
-def _full_s(second: Mapping[str, Any], seen: Window) -> float:
-    """For how long no core was free, of what a line of noise tells and this window saw."""
-    shared_ns: int = min(second["t_ns"], seen.to_ns) - max(second["from_ns"], seen.from_ns)
-    full_s: float = second.get("full_s", 0.0)
-    return min(full_s, max(shared_ns, 0) / NS)
-
-
-def _exceeds(finding: Finding, clause: Clause, full_s: float, seen: Window) -> bool:
-    """Whether a value breaks its bound by more than the services' waiting for a core can have made it.
-
-    They give way to us, so that our own lag does not tell of it.
-    """
-    if finding.bound is None or finding.measured is None:
-        return True
-    if finding.unit in _IN_S and not clause.compares:
-        return (finding.measured - finding.bound) * _IN_S[finding.unit] >= full_s
-    return full_s <= FEW_LATE * (seen.to_ns - seen.from_ns) / NS
 
 
 def _spoiled_in(history: History, finding: Finding, clause: Clause) -> Sequence[Window]:

@@ -11,8 +11,6 @@ from harness.history.recorder import Recorder
 
 SLEEP_S = 0.005
 EVERY_S = 1.0
-CORES_EVERY_S = 0.2
-"""How often it looks whether a core is free: 20 ticks, so that rounding is a few of a hundred."""
 LATE_MS = 50.0
 """Later than this our own loop spoils timing."""
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -28,12 +26,10 @@ class Noise:
         self.source = "noise"
         self._recorder, self._groups, self._what = recorder, groups, what
         self._used: dict[int, int] = {}  # pid -> ticks of processor time, as read before
-        self._cores_full = _CoresFull()
 
     async def watch(self) -> None:
         """Measures until cancelled: how much later than asked our loop wakes up, in milliseconds."""
         self._cores(1.0)
-        self._cores_full.look()
         while True:
             from_ns, lags = monotonic_ns(), list[float]()
             while monotonic_ns() - from_ns < EVERY_S * 1e9:
@@ -42,7 +38,6 @@ class Noise:
                 # What came during a stall waited as well: a stall of 50 ms counts for each 5 ms of it.
                 lag_ms = (monotonic() - due) * 1e3
                 lags += [lag_ms - past_ms for past_ms in range(0, max(int(lag_ms), 1), int(SLEEP_S * 1e3))]
-                self._cores_full.look()
             self._tell(from_ns, sorted(lags))
 
     async def final(self) -> None:
@@ -57,7 +52,6 @@ class Noise:
             lag_p99_ms=round(lags[int(len(lags) * 0.99)], 3),
             lag_max_ms=round(lags[-1], 3),
             late_share=round(sum(lag > LATE_MS for lag in lags) / len(lags), 4),
-            full_s=self._cores_full.since_asked(),
             cpu=self._cores(seconds),
         )
 
@@ -72,39 +66,6 @@ class Noise:
             cores[group] = round(ticks / TICKS_A_SECOND / seconds, 3)
         self._used = used
         return cores
-
-
-class _CoresFull:
-    """For how long no core was idle, so that whoever wanted one had to wait for it.
-
-    Our own lag does not tell: services give way to us. Nor does the kernel tell how long a process waited, where it is
-    built without. Whatever keeps the cores busy counts, ours or not.
-    """
-
-    def __init__(self) -> None:
-        self._at_s, self._idle_s, self._full_s = monotonic(), _idle_s(), 0.0
-
-    def look(self) -> None:
-        """Adds what passed since the last look, once that is long enough."""
-        if (passed_s := monotonic() - self._at_s) < CORES_EVERY_S:
-            return
-        idle_s = _idle_s()
-        # One core was idle for all that time if the cores together were idle for as long: they are seldom so together.
-        self._full_s += max(passed_s - (idle_s - self._idle_s), 0.0)
-        self._at_s, self._idle_s = self._at_s + passed_s, idle_s
-
-    def since_asked(self) -> float:
-        """In seconds, since this was asked last."""
-        full_s, self._full_s = round(self._full_s, 3), 0.0
-        return full_s
-
-
-def _idle_s() -> float:
-    """For how long the cores that we may use have been idle, all together, in seconds (proc(5), /proc/stat)."""
-    ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-    with open("/proc/stat", encoding="ascii") as file:
-        cores = [line.split() for line in file if line.startswith("cpu")]
-    return sum(int(idle) + int(waiting) for name, _, _, _, idle, waiting, *_ in cores if name in ours) / TICKS_A_SECOND
 
 
 def _ticks(pid: int) -> int:

@@ -352,25 +352,6 @@ def test_a_stall_moves_some_ends_and_no_median(late_ms: float, share: float, dou
         assert _doubted(told) == doubted
 
 
-# For how much of the last two seconds no core was free, and what that can have broken.
-@pytest.mark.parametrize(("full_s", "doubted"), [(0.19, set()), (0.21, {RATE, LATENCY})])
-def test_services_that_waited_for_a_core_did_less_and_slower(full_s: float, doubted: set[str]) -> None:
-    with story() as told:
-        told.load(0, END)
-        told.fault(HIT, HEALED)
-        told.expect("converges")
-        told.work(0, HIT)
-        for moment in range(LAST, END, 50):
-            told.op(moment, took=500)
-        measured: dict[str, Any] = {"lag_p99_ms": 0.0, "lag_max_ms": 0.0, "late_share": 0.0, "full_s": full_s}
-        told.line("noise", LAST + 1_500, what="runner", from_ns=t(LAST + 500), cpu={}, **measured)
-        found = _doubted(told)
-        assert {name: told.judged()[name].verdict for name in (RATE, LATENCY)} == dict.fromkeys(
-            (RATE, LATENCY), INCONCLUSIVE if doubted else VIOLATED
-        )
-    assert found == doubted
-
-
 def _doubted(told: Story) -> set[str]:
     told.read(40_000)
     found: dict[str, Finding] = told.judged()

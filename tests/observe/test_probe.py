@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -265,53 +263,6 @@ async def test_noise_tells_lag_and_cores(tmp_path: Path) -> None:
         assert line["cpu"]["runner"] > 0.02
         assert line["cpu"]["gone"] == 0
         assert line["from_ns"] < line["t_ns"]
-
-
-async def test_noise_tells_when_no_core_was_free(tmp_path: Path) -> None:
-    """Also where who keeps them all gives way to everybody, so that we are never late."""
-    from harness.observe.noise import Noise
-
-    busy = [sys.executable, "-c", "import os\nos.nice(19)\nprint(flush=True)\nwhile True: pass"]
-    async with lab(tmp_path) as opened:
-        burning = [
-            await asyncio.create_subprocess_exec(*busy, stdout=PIPE, start_new_session=True)
-            for _ in os.sched_getaffinity(0)
-        ]
-        try:
-            for one in burning:
-                assert one.stdout is not None
-                await one.stdout.readline()
-            opened.watch(Noise(opened.recorder, dict, what="test"))
-            await until(lambda: [line for line in opened.lines("noise") if line["what"] == "test"], within_s=5)
-        finally:
-            for one in burning:
-                one.kill()
-                await one.communicate()
-        line = next(line for line in opened.lines("noise") if line["what"] == "test")
-        lasted_s = (line["t_ns"] - line["from_ns"]) / 1e9
-        assert 0.7 * lasted_s < line["full_s"] < 1.1 * lasted_s
-
-
-# What passed and for how long the cores were idle in it, all together: one of them all the time, or at the end.
-@pytest.mark.parametrize(
-    ("idle_s", "full_s"), [((0.25, 0.25), 0.0), ((0.4, 0.5), 0.0), ((0.0, 0.5), 0.25), ((0, 0.1), 0.4)]
-)
-def test_no_core_was_free_where_less_was_idle_than_one(
-    idle_s: tuple[float, float], full_s: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from harness.observe import noise
-
-    now_s, idle = 100.0, 7.0
-    monkeypatch.setattr(noise, "monotonic", lambda: now_s)
-    monkeypatch.setattr(noise, "_idle_s", lambda: idle)
-    cores = noise._CoresFull()
-    for passed in idle_s:
-        now_s += 0.1
-        cores.look()  # too soon to tell
-        now_s, idle = now_s + 0.15, idle + passed
-        cores.look()
-    assert cores.since_asked() == pytest.approx(full_s)
-    assert cores.since_asked() == 0.0
 
 
 async def test_the_brokers_own_figures(tmp_path: Path) -> None:
