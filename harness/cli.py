@@ -304,8 +304,10 @@ def open_(path: Path) -> int:
     "--until", type=click.Choice([str(one) for one in Verdict]), help="Again and again, until its verdict is this one."
 )
 @click.option("--max", "most", type=click.IntRange(1), help=f"So many times at most; with --until {MOST} by default.")
-def replay(run_name: str, scenario: str | None, seed: int | None, system: str, until: str | None,
-           most: int | None) -> int:  # fmt: skip
+@click.option("--step", is_flag=True, help="Stop before each fault, tell where everything is, and wait for Enter.")
+@click.option("--keep", is_flag=True, help="The same before the system is taken down.")
+def replay(run_name: str, scenario: str | None, seed: int | None, system: str, until: str | None, most: int | None,
+           step: bool, keep: bool) -> int:  # fmt: skip
     """Run scenarios of a run again, as they were.
 
     The same state, runtime and seed; versions that differ from then are told. RUN may be a bundle; then the scenarios
@@ -320,7 +322,8 @@ def replay(run_name: str, scenario: str | None, seed: int | None, system: str, u
     from harness.series import replay as again
 
     most = most or (MOST if until else 1)
-    return again.replay(REPORTS, run_name, scenario, seed, system=system, until=until or "", most=most)
+    hold = ",".join(word for word, chosen in (("faults", step), ("end", keep)) if chosen)
+    return again.replay(REPORTS, run_name, scenario, seed, system=system, hold=hold, until=until or "", most=most)
 
 
 @main.command()

@@ -45,6 +45,7 @@ class Asked:
     jobs: int | None = None
     seed: int | None = None
     nodeids: tuple[str, ...] = ()
+    hold: str = ""
 
 
 def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | None, int]:
@@ -109,7 +110,7 @@ def _prepare(asked: Asked) -> Asked:
         binaries.nats_server(system.broker.version, progress)
         binaries.toxiproxy_server(progress)
     fixed = any(service.fixed for service in system.services.values())
-    jobs = 1 if fixed else side_by_side(asked.jobs, runtime, count)
+    jobs = 1 if fixed or asked.hold else side_by_side(asked.jobs, runtime, count)
     return replace(asked, runtime=runtime, jobs=jobs)
 
 
@@ -130,6 +131,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *(("--nats-seed", str(asked.seed)) if asked.seed is not None else ()),
         *("--nats-runtime", asked.runtime, "--nats-reports", str(reports.absolute())),
         *(("-k", asked.keyword) if asked.keyword else ()),
+        *(("--nats-hold", asked.hold) if asked.hold else ()),
     ]
     parallel = ["-n", str(asked.jobs), "--dist", "load", "--maxschedchunk", "1"] if (asked.jobs or 1) > 1 else []
     plugins = [
@@ -152,7 +154,7 @@ def _settings(asked: Asked) -> dict[str, str | None]:
     """What was asked, as the session takes it."""
     seed = None if asked.seed is None else str(asked.seed)
     chosen = {"system": asked.system, "states": asked.states, "hardening": asked.hardening, "runtime": asked.runtime}
-    return {**chosen, "seed": seed, "reports": None, "folder": None}
+    return {**chosen, "seed": seed, "hold": asked.hold, "reports": None, "folder": None}
 
 
 def look() -> terminal.Look:

@@ -26,6 +26,7 @@ SETTINGS = {
     "hardening": "one state made for this run out of the system's measures: all, none, a,b or all,-x",
     "seed": "the seed of what is drawn by chance",
     "runtime": "where the system runs: processes, containers, or auto: containers where an engine answers",
+    "hold": "where to stop until Enter is pressed: faults (before each), end (before the system is taken down)",
     "reports": "the folder in which the run is written",
     "folder": "the run's own folder; made anew where none is named",
 }

@@ -21,6 +21,7 @@ import pytest
 from harness import plan
 from harness.errors import UnknownName, UsageError
 from harness.plan import Plan, Planned, Skipped
+from harness.run import holding
 from harness.runtime import choosing
 from harness.system.loader import load_system, resolve_hardening
 from harness.system.model import BROKER, State, SystemFile
@@ -39,6 +40,7 @@ class Session:
     states: Mapping[str, State]
     seed: int
     runtime: str
+    hold: frozenset[str]
     root: Path
     reports: Path
     began: float
@@ -62,6 +64,7 @@ class Session:
             states=_states(system, asked["states"], asked["hardening"]),
             seed=int(seed),
             runtime=choosing.known(asked["runtime"] or choosing.PROCESSES),
+            hold=holding.asked(asked["hold"] or ""),
             root=root,
             reports=root / (asked["reports"] or "reports"),
             began=time.monotonic(),
@@ -164,6 +167,7 @@ class Session:
                 replicas=dict.fromkeys(self.system.workers(), started["workers"]) if "workers" in started else {},
                 without=frozenset({started["without"]} if "without" in started else ()),
                 runtime=self.chosen_runtime(),
+                hold=self.hold,
             )
         )
 

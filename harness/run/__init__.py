@@ -27,8 +27,8 @@ class Faults:
     Each is an async context manager: the fault lasts as long as its body, and is healed on every way out.
     """
 
-    def __init__(self, world: Callable[[], World]) -> None:
-        self._world = world
+    def __init__(self, world: Callable[[], World], hold: frozenset[str]) -> None:
+        self._world, self._hold = world, hold
         self._count = 0
 
     def __getattr__(self, kind: str) -> Callable[..., AbstractAsyncContextManager[None]]:
@@ -42,8 +42,11 @@ class Faults:
         @asynccontextmanager
         async def fault(*targets: object, **parameters: object) -> AsyncIterator[None]:
             from harness.faults import applied, asked
+            from harness.run import holding
 
             world = self._world()
+            if holding.FAULTS in self._hold:
+                await holding.hold(world.runtime, f"the fault {kind}")
             self._count += 1
             async with applied(asked(kind, made, world.stage, targets, parameters), self._count):
                 yield
@@ -56,7 +59,7 @@ class Run:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.faults = Faults(self._opened)
+        self.faults = Faults(self._opened, setting.hold)
         self._world: World | None = None
         self._expected: set[str] = set()
 
@@ -66,13 +69,15 @@ class Run:
         What the scenario raises is recorded as a trouble, with its file and line, and raised again once the verdict is
         written. A HarnessError is not raised again: the inconclusive verdict says what could not be done and why.
         """
-        from harness.run import judging, raising, world
+        from harness.run import holding, judging, raising, world
 
         raised: Exception | None = None
         async with world.recorded(self.setting) as recorder:
             try:
                 async with world.opened(self.setting, recorder) as self._world:
                     await raising.driven(scenario)
+                    if holding.END in self.setting.hold:
+                        await holding.hold(self._world.runtime, "the system is taken down")
             except Exception as error:
                 recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=raising.told(error))
                 raised = None if isinstance(error, HarnessError) else error

@@ -19,7 +19,8 @@ class Setting:
 
     `hardening` is the spec of the state ("all", "none", "a,b"), None where the system has no measures. `folder` is the
     scenario's own: nothing else is written. `replicas` are other numbers of replicas than the file's; `without` is what
-    is not started, the broker or nothing. `runtime` is where the system runs: containers or processes.
+    is not started, the broker or nothing. `runtime` is where the system runs: containers or processes. `hold` is where it
+    stops for somebody who looks (harness.run.holding).
     """
 
     system: SystemFile
@@ -38,6 +39,7 @@ class Setting:
     replicas: Mapping[str, int] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
     runtime: str = "processes"
+    hold: frozenset[str] = frozenset()
 
     @property
     def nonce(self) -> str:

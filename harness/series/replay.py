@@ -22,12 +22,14 @@ def replay(
     seed: int | None = None,
     *,
     system: str = "",
+    hold: str = "",
     until: str = "",
     most: int = 1,
 ) -> int:
     """Runs scenarios of a run again, as they were, each `most` times or until its verdict is `until`; the worst exit.
 
-    `name` may be a bundle, which is opened first; `system` is the system file of a run that was made elsewhere.
+    `name` may be a bundle, which is opened first; `system` is the system file of a run that was made elsewhere,
+    `hold` where to stop (harness.run.holding).
     Raises UsageError for a run or scenario that there is not, and where nothing was other than expected.
     """
     folder = bundle.open_(Path(name), reports).path if bundle.is_bundle(name) else plan.find_run(reports, name)
@@ -56,6 +58,7 @@ def replay(
             scenarios=scenarios,
             seed=made.seed if seed is None else seed,
             nodeids=(entry.nodeid,),
+            hold=hold,
         )
         tries = list(_tries(asked, reports, id_, until, most))
         codes += [code for _, code in tries]
