@@ -19,8 +19,8 @@ class Setting:
 
     `hardening` is the spec of the state ("all", "none", "a,b"), None where the system has no measures. `folder` is the
     scenario's own: nothing else is written. `replicas` are other numbers of replicas than the file's; `without` is what
-    is not started, the broker or nothing. `runtime` is where the system runs: containers or processes. `hold` is where it
-    stops for somebody who looks (harness.run.holding).
+    is not started, the broker or nothing. `runtime` is where the system runs: containers or processes. `hold`
+    is where it stops for somebody who looks (harness.run.holding).
     """
 
     system: SystemFile
