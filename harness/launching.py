@@ -221,6 +221,7 @@ class _Collected:
 
 def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
     """Judges every stored history of a run again; rewrites its verdicts, its page and what stands beside that."""
+    from harness.gate import baseline
     from harness.report import beside, page
     from harness.run.judging import judge_scenario
 
@@ -232,7 +233,7 @@ def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
             judge_scenario(folder / "scenarios" / entry.folder)
     verdict = plan.merged(folder, seconds=seconds)
     plan.write_json(folder / "verdict.json", verdict)
-    page.write(folder)
+    page.write(folder, baseline.known(reports))
     beside.write(folder, verdict)
     if not quiet:
         with telling.commands_off(os.environ, say_one):

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness import whole
 from harness.errors import HarnessError, UnknownName, UsageError
 from harness.system.model import State, SystemFile
 from harness.verdict import Verdict, exit_code, merge
@@ -170,9 +171,7 @@ def find_run(reports: Path, name: str) -> Path:
 
 def write_json(path: Path, value: object) -> None:
     """Writes a file whole or not at all, the same bytes for the same value."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    whole.write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def write_plan(folder: Path, plan: Plan) -> None:

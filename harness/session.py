@@ -9,6 +9,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -185,13 +186,18 @@ class Session:
         if not (folder / "plan.json").exists():
             shutil.rmtree(folder, ignore_errors=True)  # nothing of ours was among the tests
             return
+        from harness.gate import baseline
         from harness.report import beside, page, schema
 
         self.verdict = plan.merged(folder, seconds=round(time.monotonic() - self.began, 1))
         schema.validate(self.verdict)
         plan.write_json(folder / "verdict.json", self.verdict)
-        page.write(folder)
-        beside.write(folder, self.verdict)
+        try:
+            page.write(folder, baseline.known(self.reports))
+            beside.write(folder, self.verdict)
+        except OSError as error:  # the verdict is there, and nothing of it may be lost for want of a page
+            again = f"nats-harness judge {self._shown(folder)}"
+            print(f"error: the pages were not written: {error}\n  fix: once there is room: {again}", file=sys.stderr)
 
     def summary(self, look: Look) -> list[str]:
         """The end of a run, in lines."""

@@ -6,6 +6,7 @@ Each is a folder with the run's plan.json and verdict.json alone, so that it can
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from harness import plan
 from harness.errors import UsageError
 from harness.gate import runs
+from harness.history.shown import on_lines
 from harness.report.shape import Run
 
 FOLDER = "baseline"
@@ -69,3 +71,12 @@ def accept(reports: Path, names: Sequence[str], *, replacing: bool, anyway: bool
 def read(reports: Path) -> list[Run]:
     """Every run of the baseline, the oldest first. Raises UsageError where one cannot be read."""
     return [runs.read(path.parent) for path in sorted((reports / FOLDER).glob("*/plan.json"))]
+
+
+def known(reports: Path) -> list[Run]:
+    """The same for a page, which is written without it where it cannot be read; that is told."""
+    try:
+        return read(reports)
+    except UsageError as error:
+        print(f"not compared with the baseline: {on_lines(error)}", file=sys.stderr)
+        return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, cast
 
 from markupsafe import Markup
 
+from harness import whole
 from harness.errors import HarnessError
 from harness.report import page, promises, reading, text
 from harness.report.reading import Sums
@@ -49,9 +49,7 @@ def write(reports: Path) -> Path:
         fix = "run the nightly again: it writes both"
         raise HarnessError(f"the night cannot be read: {error!r}", where=str(source), fix=fix) from error
     target = reports / "nightly.html"
-    half = target.with_name(f".nightly.html.{os.getpid()}")
-    half.write_text(html, encoding="utf-8")
-    half.replace(target)
+    whole.write_text(target, html)
     return target
 
 

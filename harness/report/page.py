@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -19,8 +18,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness import whole
 from harness.errors import HarnessError
-from harness.report import chart, promises, reading, text
+from harness.report import changes, chart, promises, reading, text
 from harness.report.depth import NO_DEPTH, Cut, Depth, cuts, depths, rows_of
 from harness.report.reading import Standing
 from harness.report.schema import validate
@@ -33,9 +33,10 @@ DECISIONS = {0: "GO", 1: "NO-GO", 2: "CANNOT SAY", 64: "CANNOT SAY"}
 """What a release manager reads from a run's exit."""
 
 
-def write(run_folder: Path) -> Path:
+def write(run_folder: Path, baseline: Sequence[Run] = ()) -> Path:
     """Renders `run_folder`/verdict.json to index.html beside it, and returns that path.
 
+    `baseline` has the runs that it is compared with.
     The page is replaced at once, never half written. Raises HarnessError where verdict.json is missing, is not JSON,
     or is not what its schema says.
     """
@@ -50,13 +51,13 @@ def write(run_folder: Path) -> Path:
         ) from error
     validate(verdict)
     page = run_folder / "index.html"
-    half = page.with_name(f".index.html.{os.getpid()}")
-    half.write_text(render(verdict, depths(run_folder, verdict), cuts(run_folder, verdict)), encoding="utf-8")
-    half.replace(page)
+    whole.write_text(page, render(verdict, depths(run_folder, verdict), cuts(run_folder, verdict), baseline))
     return page
 
 
-def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = (), cut: Sequence[Cut] = ()) -> str:
+def render(
+    verdict: Mapping[str, Any], deep: Sequence[Depth] = (), cut: Sequence[Cut] = (), baseline: Sequence[Run] = ()
+) -> str:
     """The page for a run's verdict.json, which must be valid (`schema.validate`); the same verdict, the same page.
 
     `deep` has what the histories add, one for each of the verdict's scenarios; without them there are no timelines.
@@ -89,6 +90,7 @@ def render(verdict: Mapping[str, Any], deep: Sequence[Depth] = (), cut: Sequence
             script_hash=hashed(script),
             promises=promises.rows(run),
             cut=cut,
+            changes=changes.since(run, [cast(Run, text.plain_tree(dict(one))) for one in baseline]),
             skipped=promises.skipped(run),
             anchor_of=anchor_of,
             depth_of=lambda scenario: found.get(id(scenario), NO_DEPTH),
