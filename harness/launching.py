@@ -145,9 +145,15 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         "asyncio_mode=strict",
     ]
     plugins += ["-o", "asyncio_default_fixture_loop_scope=function"]
-    shown = ["-qq", "--no-header", "--no-summary", "--nats-quiet"]
+    shown = ["-qq", "--no-header", "--no-summary", "--nats-quiet", *(["--nats-live"] if _is_watched(asked) else [])]
     where = [str(root / nodeid) for nodeid in asked.nodeids] or [str(folder)]
     return [*where, "-c", os.devnull, "--rootdir", str(root), *plugins, *shown, *parallel, *chosen]
+
+
+def _is_watched(asked: Asked) -> bool:
+    """Whether somebody sees it go on, on a terminal that shows more than lines; a run that stops speaks by itself."""
+    dumb = os.environ.get("TERM", "dumb") == "dumb"
+    return sys.stdout.isatty() and not dumb and not asked.hold and Path("/dev/tty").exists()
 
 
 def _settings(asked: Asked) -> dict[str, str | None]:

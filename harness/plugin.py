@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.report.terminal import Look
     from harness.run import Run
     from harness.session import Session
+    from harness.watching import Watching
 
 _SESSION = pytest.StashKey["Session"]()
 
@@ -37,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--nats-{name}", dest=f"nats_{name}", default=None, help=text)
         parser.addini(f"nats_{name}", text, default="")
     group.addoption("--nats-quiet", dest="nats_quiet", action="store_true", help="lines of the harness' own alone")
+    group.addoption("--nats-live", dest="nats_live", action="store_true", help="and below them what goes on now")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -213,15 +215,29 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 
 
 class _Progress:
-    """Lines of the harness' own while a run goes on: one when a scenario starts, one when it is done."""
+    """Lines of the harness' own while a run goes on: one when a scenario starts, one when it is done.
+
+    On a terminal, what goes on now stands below them instead of the first.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._view: Watching | None = None
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A scenario starts."""
         session = session_of(self._config)
-        if session is not None and session.plans(nodeid):
+        if session is None or not session.plans(nodeid):
+            return
+        if self._config.getoption("nats_live") and self._view is None:
+            from harness.watching import Watching
+
+            terminal = open("/dev/tty", "w", encoding="utf-8")  # noqa: SIM115  # pytest keeps stdout; closed at the end
+            self._view = Watching(session.planned(), terminal)
+            self._view.start()
+        if self._view is not None:
+            self._view.begins(nodeid, *session.place(nodeid))
+        else:
             self._say(f"... {nodeid.rpartition('::')[2].removeprefix('test_')}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -229,11 +245,24 @@ class _Progress:
         session = session_of(self._config)
         if session is None or (report.when != "teardown" and not (report.when == "setup" and report.failed)):
             return
-        for line in session.scenario(report.nodeid, _look()) or str(report.longrepr or "").splitlines():
+        lines = session.scenario(report.nodeid, _look())
+        if self._view is not None:
+            self._view.ends(report.nodeid, as_expected=session.as_expected(report.nodeid))
+        for line in lines or str(report.longrepr or "").splitlines():
             self._say(line)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """What is said from here on stands on its own."""
+        if self._view is not None:
+            self._view.stop()
+            self._view = None
+
     def _say(self, line: str) -> None:
-        self._config.get_terminal_writer().line(line, flush=True)
+        if self._view is not None:
+            self._view.say(line)
+        else:
+            self._config.get_terminal_writer().line(line, flush=True)
 
 
 def _look() -> Look:

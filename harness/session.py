@@ -216,6 +216,20 @@ class Session:
             return []
         return terminal.scenario_lines(json.loads(path.read_text("utf-8")), look)
 
+    def planned(self) -> int:
+        """How many scenarios are to be judged."""
+        return len(self._entries())
+
+    def place(self, nodeid: str) -> tuple[str, Path]:
+        """A planned scenario's id and folder."""
+        entry = self._entries()[nodeid]
+        return entry.id, self.folder() / "scenarios" / entry.folder
+
+    def as_expected(self, nodeid: str) -> bool:
+        """Whether a scenario that is done came out as expected; one without a verdict did not."""
+        path = self.place(nodeid)[1] / "verdict.json" if self.plans(nodeid) else None
+        return bool(path and path.exists() and json.loads(path.read_text("utf-8"))["as_expected"])
+
     def plans(self, nodeid: str) -> bool:
         """Whether the plan has this test."""
         return nodeid in self._entries()

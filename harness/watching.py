@@ -1,0 +1,139 @@
+"""The live view of a run: what goes on now, a line a scenario, below the lines of those that are done.
+
+It reads what scenarios write into their folders, once a second, and is seen on a terminal alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic, monotonic_ns
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.load.live import Counts, LiveView
+from harness.report.text import count, plain, seconds
+
+RATE_OVER_S = 2.0
+LINES = "lines-runner.jsonl"
+
+
+class Watched:
+    """One scenario that goes on: what its folder tells so far."""
+
+    def __init__(self, id_: str, folder: Path) -> None:
+        self.id, self._history, self._began = id_, folder / "history", monotonic()
+        self._read, self._phase, self._load = 0, "", ""
+        self._faults: dict[int, str] = {}
+        self._view: LiveView | None = None
+
+    def cells(self) -> list[str]:
+        """Its id, for how long, what goes on, operations a second, and what became of them."""
+        self._update()
+        counts, rate = Counts(), 0.0
+        if self._view is not None:
+            self._view.update()
+            now_ns = monotonic_ns()
+            counts = self._view.counts()
+            rate = self._view.begun(now_ns - int(RATE_OVER_S * 1e9), now_ns).offered / RATE_OVER_S
+        outcomes = f"{counts.ok:,} ok  {counts.fail:,} fail  {counts.unknown:,} unknown  {counts.in_flight:,} under way"
+        offering = self._load == "started"
+        return [
+            self.id,
+            seconds(monotonic() - self._began),
+            self.doing,
+            f"{rate:.0f}/s" if offering else "",
+            outcomes if counts.offered else "",
+        ]
+
+    @property
+    def doing(self) -> str:
+        """The faults that are on, or how far it is."""
+        if self._faults:
+            return f"under {', '.join(self._faults.values())}"
+        if not self._load:
+            return "waits for another to start" if not self._phase else "starts"
+        return "is offered work" if self._load == "started" else "reads to the end"
+
+    def _update(self) -> None:
+        for line in self._lines():
+            if line["kind"] == "phase":
+                self._phase = line["name"]
+            elif line["kind"] == "load" and line["event"] in ("started", "stopping", "stopped"):
+                self._load = line["event"]
+                self._view = self._view or LiveView(self._history)
+            elif line["kind"] == "fault" and line["event"] == "asked":
+                self._faults[line["id"]] = plain(f"{line['fault']} of {line['target']}")
+            elif line["kind"] == "fault" and line["event"] in ("healing", "failed"):
+                self._faults.pop(line["id"], None)
+
+    def _lines(self) -> Iterable[dict[str, Any]]:
+        """The whole lines that were added since."""
+        try:
+            with (self._history / LINES).open("rb") as file:
+                file.seek(self._read)
+                text = file.read()
+        except OSError:  # not there yet, or not any more: what is done is kept in columns
+            return []
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+class Watching:
+    """The view of a run of `planned` scenarios on a terminal. From `start` to `stop` all lines go through `say`."""
+
+    def __init__(self, planned: int, terminal: TextIO) -> None:
+        self._planned, self._done, self._unexpected = planned, 0, 0
+        self._began = monotonic()
+        self._on: dict[str, Watched] = {}
+        self._console = Console(file=terminal, highlight=False)
+        self._live = Live(
+            get_renderable=self._shown, console=self._console, refresh_per_second=1, transient=True,
+            redirect_stdout=False, redirect_stderr=False,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Begins to show."""
+        self._live.start()
+
+    def stop(self) -> None:
+        """Takes the view away; the lines stay."""
+        self._live.stop()
+        self._console.file.close()
+
+    def begins(self, key: str, id_: str, folder: Path) -> None:
+        """A scenario goes on from now."""
+        self._on[key] = Watched(id_, folder)
+
+    def ends(self, key: str, *, as_expected: bool) -> None:
+        """It is done."""
+        if self._on.pop(key, None) is not None:
+            self._done += 1
+            self._unexpected += not as_expected
+
+    def say(self, line: str) -> None:
+        """Prints a line above the view."""
+        self._console.print(Text.from_ansi(line), soft_wrap=True)
+
+    def _shown(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for watched in [*self._on.values()]:
+            table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in watched.cells()))
+        whole = Table.grid()
+        whole.add_row(table)
+        whole.add_row(Text(self._sum(), style="dim", no_wrap=True, overflow="ellipsis"))
+        return whole
+
+    def _sum(self) -> str:
+        told = f"{self._done} of {count(self._planned, 'scenario')} done"
+        told += f", {self._unexpected} not as expected" if self._unexpected else ""
+        if not self._done or self._done >= self._planned:
+            return told
+        left_s = (monotonic() - self._began) / self._done * (self._planned - self._done)
+        return f"{told}, about {seconds(left_s)} left"
