@@ -24,21 +24,26 @@ from harness.system.loader import load_system
 from harness.verdict import Doubt, Verdict, worst_exit
 
 JSON = dict[str, Any]
-NIGHT = (("telhawk", "all"), ("bare", None), ("examples/orders/orders.toml", None))
-"""What a night judges: each system and its states."""
+NO_OUTAGES = "not outages"
+NIGHT = (
+    launching.Asked("telhawk", "all"),
+    launching.Asked("bare", keyword=NO_OUTAGES),
+    launching.Asked("examples/orders/orders.toml", keyword=NO_OUTAGES),
+)
+"""What a night judges: each system in its states; outages on the first alone, for they take long."""
 
 
 def nightly(reports: Path, jobs: int | None) -> int:
     """Judges each system of the night; writes nightly.json and what stands beside it; the worst exit."""
     runs: list[JSON] = []
     verdicts: list[JSON] = []
-    for system, states in NIGHT:
-        path = _found(system)
+    for one in NIGHT:
+        path = _found(one.system)
         if path is None:
-            print(f"{system} is not here (an installed wheel has no examples)", file=sys.stderr)
+            print(f"{one.system} is not here (an installed wheel has no examples)", file=sys.stderr)
             continue
-        print(f"\n{system}{f', states: {states}' if states else ''}", flush=True)
-        asked = launching.Asked(path, states, jobs=jobs)
+        print(f"\n{one.system}{f', states: {one.states}' if one.states else ''}", flush=True)
+        asked = replace(one, system=path, jobs=jobs)
         folder, code = launching.launch(asked, reports)
         run: JSON = {"run": folder.name if folder else "", "system": load_system(path).system.name, "exit": code}
         runs.append(run)
@@ -111,7 +116,7 @@ def write(reports: Path, runs: Sequence[JSON], verdicts: Sequence[JSON]) -> int:
 def weaknesses(reports: Path, verdicts: Sequence[Any]) -> None:
     """Writes weaknesses.md: what each weakness of a system of the night came out as."""
     parts = []
-    for system, _ in NIGHT:
+    for system in (one.system for one in NIGHT):
         path = _found(system)
         if path is not None:
             loaded = load_system(path)

@@ -65,7 +65,7 @@ def test_its_commands_can_be_typed(path: Path) -> None:
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     judged = []
     for _, line in commands(path):
-        program, *words = shlex.split(line)
+        program, *words = shlex.split(line.removesuffix(" || test $? -le 2"))
         if program == "make":
             assert set(words) <= set(targets)
         elif program == ".venv/bin/nats-harness":
@@ -74,7 +74,7 @@ def test_its_commands_can_be_typed(path: Path) -> None:
             judged.append(words[0])
         else:
             assert program == "echo"
-    assert judged[-1] == ("nightly" if "nightly" in path.name else "run")
+    assert judged[-1] == ("nightly" if "nightly" in path.name else "gate")
 
 
 @pytest.mark.parametrize("path", GITHUB, ids=lambda path: path.name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import plan
+from harness import launching, plan
 from harness.guarantees import REGISTRY, judged_clauses
 from harness.report.terminal import Look, night_lines
 from harness.series import nightly
@@ -124,7 +124,7 @@ def test_a_night_leaves_its_page_beside_nightly_json(tmp_path: Path, monkeypatch
         return reports / "one", 0
 
     monkeypatch.setattr("harness.launching.launch", judged)
-    monkeypatch.setattr(nightly, "NIGHT", (("bare", None),))
+    monkeypatch.setattr(nightly, "NIGHT", (launching.Asked("bare"),))
     assert nightly.nightly(tmp_path, None) == 2
     html = (tmp_path / "nightly.html").read_text()
     assert "<title>CANNOT SAY: the night</title>" in html
