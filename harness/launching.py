@@ -147,6 +147,8 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
     plugins += ["-o", "asyncio_default_fixture_loop_scope=function"]
     shown = ["-qq", "--no-header", "--no-summary", "--nats-quiet", *(["--nats-live"] if _is_watched(asked) else [])]
     where = [str(root / nodeid) for nodeid in asked.nodeids] or [str(folder)]
+    if asked.scenarios is None:  # outages are for whoever names them
+        where += ["--ignore", str(folder / "outages")]
     return [*where, "-c", os.devnull, "--rootdir", str(root), *plugins, *shown, *parallel, *chosen]
 
 

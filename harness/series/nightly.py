@@ -24,13 +24,12 @@ from harness.system.loader import load_system
 from harness.verdict import Doubt, Verdict, worst_exit
 
 JSON = dict[str, Any]
-NO_OUTAGES = "not outages"
 NIGHT = (
-    launching.Asked("telhawk", "all", keyword=NO_OUTAGES),
-    launching.Asked("bare", keyword=NO_OUTAGES),
-    launching.Asked("examples/orders/orders.toml", keyword=NO_OUTAGES),
+    launching.Asked("telhawk", "all"),
+    launching.Asked("bare"),
+    launching.Asked("examples/orders/orders.toml"),
 )
-"""What a night judges: each system in its states, by the stock scenarios; outages are for whoever names them."""
+"""What a night judges: each system in its states."""
 
 
 def nightly(reports: Path, jobs: int | None) -> int:
