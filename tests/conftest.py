@@ -16,6 +16,9 @@ NO_ENGINE = "needs a container engine"
 COMPUTES = frozenset({"guarantees", "history", "report", "system"})
 """The folders whose tests start nothing and wait for nothing."""
 
+for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "NO_COLOR"):
+    os.environ.pop(_name, None)  # what a run says to GitHub is tested by itself; elsewhere it says the same everywhere
+
 
 @functools.cache
 def why_not() -> str:
