@@ -13,8 +13,8 @@ import pytest
 
 REQUIRED = os.environ.get("NATS_HARNESS_ENGINE") == "required"
 NO_ENGINE = "needs a container engine"
-COMPUTES = frozenset({"guarantees", "history", "report", "system"})
-"""The folders whose tests start nothing and wait for nothing."""
+COMPUTES = frozenset({"gate", "guarantees", "history", "report", "system"})
+"""The folders whose tests start no system and wait for none."""
 
 for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "NO_COLOR"):
     os.environ.pop(_name, None)  # what a run says to GitHub is tested by itself; elsewhere it says the same everywhere
