@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from .verdicts import JSON, finding
 WORKS = "reconnects.works"
 
 
-def took(measured: float | None, verdict: str = "holds", unit: str = "s", name: str = "crash", **given: object) -> JSON:
+def took(measured: float | None, verdict: str = "holds", unit: str = "s", name: str = "crash", **given: Any) -> JSON:
     """A run of one scenario in which a client worked again after so long."""
     one = finding(WORKS, verdict, measured=measured, bound=5, unit=unit)
     return verdicts.run([verdicts.scenario(name, findings=[one, finding("no_loss")])], **given)
