@@ -21,9 +21,9 @@ class Cost(TypedDict):
 
 
 class Result(TypedDict):
-    """A trial that is done. `findings` is scenario -> clause -> verdict; `run` the folder where all of it is."""
+    """A trial that is done. `findings` is scenario -> clause -> verdict; `runs` the folders where all of it is."""
 
-    run: str
+    runs: list[str]
     hardening: str
     findings: dict[str, dict[str, str]]
     cost: Cost | None

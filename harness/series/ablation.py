@@ -23,7 +23,7 @@ from harness.system.loader import load_system
 from harness.system.model import Hardening, SystemFile
 
 JSON = dict[str, Any]
-SCHEMA = 1
+SCHEMA = 2
 CRASH = "broker_crash"
 """Beside calm, which tells what a measure costs, a scenario of every trial: the fault that touches most of them."""
 ALL, NONE = "hardened", "documented"
@@ -58,14 +58,11 @@ def ablate(
         if trial.name in done["trials"]:
             continue
         print(f"\ntrial {number} of {len(trials)}: {trial.name}", flush=True)
-        nodeids = tuple(planned[name]["nodeid"].partition("[")[0] for name in trial.scenarios)
-        folder, code = launching.launch(replace(asked, hardening=trial.hardening, nodeids=nodeids), reports, quiet=True)
-        if code == launching.INTERRUPTED:
+        folders = _judged(asked, trial, planned, reports)
+        if not folders:
             print("interrupted; the same command goes on from here")
-            return code
-        if folder is None:
-            raise HarnessError("the trial left no verdict", where=trial.name, fix="the lines above say why")
-        done["trials"][trial.name] = _result(folder, trial.hardening)
+            return launching.INTERRUPTED
+        done["trials"][trial.name] = _result(folders, trial.hardening)
         plan.write_json(reports / "ablation.json", done)
     effects = {measure: _effect(done["trials"], measure, _base(file.hardening, measure)) for measure in chosen}
     plan.write_json(reports / "ablation.json", {**done, "measures": effects})
@@ -144,15 +141,32 @@ def _done(reports: Path, key: str, *, fresh: bool) -> JSON:
     return {"schema": SCHEMA, "key": key, "trials": {}}
 
 
-def _result(folder: Path, hardening: str) -> Result:
-    verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
-    findings = {
-        found["id"].partition("[")[0]: {one["clause"]: one["verdict"] for one in found["findings"]}
-        for found in verdict["scenarios"]
-    }
-    calm = next((entry for entry in plan.read_plan(folder).planned if entry.calm), None)
-    cost = None if calm is None else _cost(folder / "scenarios" / calm.folder)
-    return Result(run=folder.name, hardening=hardening, findings=findings, cost=cost)
+def _judged(asked: launching.Asked, trial: Trial, planned: Mapping[str, JSON], reports: Path) -> list[Path]:
+    """The trial's runs: calm alone, so that nothing else is in what it costs, then the others. None: interrupted."""
+    folders = []
+    for jobs, calm in ((1, True), (asked.jobs, False)):
+        chosen = [planned[name] for name in trial.scenarios if planned[name]["calm"] is calm]
+        nodeids = tuple(entry["nodeid"].partition("[")[0] for entry in chosen)
+        if not nodeids:
+            continue
+        part = replace(asked, hardening=trial.hardening, nodeids=nodeids, jobs=jobs)
+        folder, code = launching.launch(part, reports, quiet=True)
+        if code == launching.INTERRUPTED:
+            return []
+        if folder is None:
+            raise HarnessError("the trial left no verdict", where=trial.name, fix="the lines above say why")
+        folders.append(folder)
+    return folders
+
+
+def _result(folders: Sequence[Path], hardening: str) -> Result:
+    findings, cost = dict[str, dict[str, str]](), None
+    for folder in folders:
+        for found in json.loads((folder / "verdict.json").read_text("utf-8"))["scenarios"]:
+            findings[found["id"].partition("[")[0]] = {one["clause"]: one["verdict"] for one in found["findings"]}
+        calm = next((entry for entry in plan.read_plan(folder).planned if entry.calm), None)
+        cost = cost or (_cost(folder / "scenarios" / calm.folder) if calm else None)
+    return Result(runs=[folder.name for folder in folders], hardening=hardening, findings=findings, cost=cost)
 
 
 def _cost(scenario: Path) -> Cost | None:

@@ -20,7 +20,7 @@ JSON = dict[str, Any]
 
 
 def result(**scenarios: dict[str, str]) -> Result:
-    return Result(run="r", hardening="", findings=scenarios, cost=None)
+    return Result(runs=["r"], hardening="", findings=scenarios, cost=None)
 
 
 def test_a_measure_goes_with_what_needs_it_and_comes_with_its_bases() -> None:
@@ -98,6 +98,9 @@ def test_a_series_for_real_goes_on_where_it_was(tmp_path: Path) -> None:
     assert told["measures"]["keep"]["breaks"]["no_loss"] == ["short"]
     assert told["measures"]["keep"]["repairs"]["no_loss"] == ["short"]
     assert told["trials"]["hardened"]["cost"]["per_core"] > 0
+    calm, others = (tmp_path / "reports" / name / "verdict.json" for name in told["trials"]["hardened"]["runs"])
+    ids = [[one["scenario"] for one in json.loads(path.read_text())["scenarios"]] for path in (calm, others)]
+    assert ids == [["calm"], ["short"]], "calm alone, or its costs would be those of two"
     second = ablate(tmp_path, *CLERK)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "6 trials, 4 of them done before" in second.stdout
