@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness import launching
 from harness.series import ablation
 from harness.series._matrix import Result, effect, grid
 from harness.system.loader import load_system
@@ -71,6 +72,22 @@ def test_nothing_to_show_is_said() -> None:
     assert list(grid({"polish": nothing})) == ["no measure breaks or repairs anything"]
 
 
+def test_calm_runs_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Beside another scenario its costs would be those of two."""
+    launched: list[tuple[tuple[str, ...], int | None]] = []
+
+    def launch(asked: launching.Asked, reports: Path, *, quiet: bool) -> tuple[Path | None, int]:
+        launched.append((asked.nodeids, asked.jobs))
+        return reports / f"{len(launched)}", 0
+
+    monkeypatch.setattr(launching, "launch", launch)
+    planned = {name: {"nodeid": f"test_{name}[s]", "calm": name == "calm"} for name in ("crash", "calm", "pause")}
+    trial = ablation.Trial("hardened", "all", ("crash", "calm", "pause"))
+    folders = ablation._judged(launching.Asked("telhawk", jobs=2), trial, planned, tmp_path)
+    assert launched == [(("test_calm",), 1), (("test_crash", "test_pause"), 2)]
+    assert folders == [tmp_path / "1", tmp_path / "2"]
+
+
 COMMAND = [sys.executable, "-m", "harness", "ablate", "--scenarios", str(HERE / "scenarios")]
 CLERK = ("--system", str(HERE / "clerk.toml"))
 
@@ -98,9 +115,6 @@ def test_a_series_for_real_goes_on_where_it_was(tmp_path: Path) -> None:
     assert told["measures"]["keep"]["breaks"]["no_loss"] == ["short"]
     assert told["measures"]["keep"]["repairs"]["no_loss"] == ["short"]
     assert told["trials"]["hardened"]["cost"]["per_core"] > 0
-    calm, others = (tmp_path / "reports" / name / "verdict.json" for name in told["trials"]["hardened"]["runs"])
-    ids = [[one["scenario"] for one in json.loads(path.read_text())["scenarios"]] for path in (calm, others)]
-    assert ids == [["calm"], ["short"]], "calm alone, or its costs would be those of two"
     second = ablate(tmp_path, *CLERK)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "6 trials, 4 of them done before" in second.stdout
