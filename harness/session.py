@@ -65,7 +65,7 @@ class Session:
             states=_states(system, asked["states"], asked["hardening"]),
             seed=int(seed),
             runtime=choosing.known(asked["runtime"] or choosing.PROCESSES),
-            hold=holding.asked(asked["hold"] or ""),
+            hold=holding.asked(asked.get("hold") or ""),
             root=root,
             reports=root / (asked["reports"] or "reports"),
             began=time.monotonic(),

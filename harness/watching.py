@@ -6,12 +6,12 @@ It reads what scenarios write into their folders, once a second, and is seen on 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, monotonic_ns
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +20,8 @@ from harness.load.live import Counts, LiveView
 from harness.report.text import count, plain, seconds
 
 RATE_OVER_S = 2.0
-LINES = "lines-runner.jsonl"
+COLUMNS = 5
+LINES = "lines-*.jsonl"
 
 
 class Watched:
@@ -28,7 +29,8 @@ class Watched:
 
     def __init__(self, id_: str, folder: Path) -> None:
         self.id, self._history, self._began = id_, folder / "history", monotonic()
-        self._read, self._phase, self._load = 0, "", ""
+        self._phase, self._load = "", ""
+        self._read: dict[Path, int] = {}
         self._faults: dict[int, str] = {}
         self._view: LiveView | None = None
 
@@ -72,17 +74,19 @@ class Watched:
             elif line["kind"] == "fault" and line["event"] in ("healing", "failed"):
                 self._faults.pop(line["id"], None)
 
-    def _lines(self) -> Iterable[dict[str, Any]]:
-        """The whole lines that were added since."""
-        try:
-            with (self._history / LINES).open("rb") as file:
-                file.seek(self._read)
-                text = file.read()
-        except OSError:  # not there yet, or not any more: what is done is kept in columns
-            return []
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """The whole lines that were added since, by the runner and by the load's processes."""
+        for path in sorted(self._history.glob(LINES)):
+            read = self._read.get(path, 0)
+            try:
+                with path.open("rb") as file:
+                    file.seek(read)
+                    text = file.read()
+            except OSError:  # not there any more: what is done is kept in columns
+                continue
+            whole = text[: text.rfind(b"\n") + 1]
+            self._read[path] = read + len(whole)
+            yield from (json.loads(line) for line in whole.splitlines())
 
 
 class Watching:
@@ -121,14 +125,13 @@ class Watching:
         """Prints a line above the view."""
         self._console.print(Text.from_ansi(line), soft_wrap=True)
 
-    def _shown(self) -> Table:
+    def _shown(self) -> Group:
         table = Table.grid(padding=(0, 2))
+        for _ in range(COLUMNS):
+            table.add_column(no_wrap=True)
         for watched in [*self._on.values()]:
-            table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in watched.cells()))
-        whole = Table.grid()
-        whole.add_row(table)
-        whole.add_row(Text(self._sum(), style="dim", no_wrap=True, overflow="ellipsis"))
-        return whole
+            table.add_row(*map(Text, watched.cells()))
+        return Group(table, Text(self._sum(), style="dim", no_wrap=True, overflow="ellipsis"))
 
     def _sum(self) -> str:
         told = f"{self._done} of {count(self._planned, 'scenario')} done"

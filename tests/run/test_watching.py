@@ -12,16 +12,16 @@ import pytest
 
 from harness.history.recorder import Recorder
 from harness.history.rows import Outcome
-from harness.watching import LINES, Watched, Watching
+from harness.watching import Watched, Watching
 from tests.survival.harness_process import run
 from tests.survival.terminal import WITHIN_S, terminal
 
-SHOWN = re.compile(r"under reset of load - broker-0 +50/s +\d+ ok +0 fail +\d+ unknown +\d+ under way")
+SHOWN = re.compile(r"under reset of load - broker-0 +50/s +\d+ ok +\d+ fail +\d+ unknown +\d+ under way")
 
 
 def _told(folder: Path, *lines: dict[str, object]) -> None:
     (folder / "history").mkdir(exist_ok=True)
-    with (folder / "history" / LINES).open("a") as file:
+    with (folder / "history" / "lines-runner.jsonl").open("a") as file:
         file.writelines(f"{json.dumps(line)}\n" for line in lines)
 
 
@@ -41,10 +41,10 @@ def test_a_scenario_is_told_by_what_goes_on(tmp_path: Path) -> None:
     _told(tmp_path, first, {"kind": "fault", "id": 1, "event": "effective"})
     _told(tmp_path, first | {"id": 2, "fault": "pause", "target": "web\x1b[2J-0"})
     assert doing() == "under kill of broker-0, pause of web\\x1b[2J-0"
-    with (tmp_path / "history" / LINES).open("a") as file:
+    with (tmp_path / "history" / "lines-runner.jsonl").open("a") as file:
         file.write('{"kind": "fault", "id": 1, "ev')  # half a line
     assert doing().startswith("under kill")
-    with (tmp_path / "history" / LINES).open("a") as file:
+    with (tmp_path / "history" / "lines-runner.jsonl").open("a") as file:
         file.write('ent": "healing"}\n')
     _told(tmp_path, {"kind": "fault", "id": 2, "event": "failed"})
     assert doing() == "is offered work"
@@ -56,7 +56,7 @@ def test_a_scenario_that_was_kept_in_columns_meanwhile_is_no_error(tmp_path: Pat
     watched = Watched("one[default]", tmp_path)
     _told(tmp_path, {"kind": "load", "event": "started"})
     assert watched.cells()[2] == "is offered work"
-    (tmp_path / "history" / LINES).unlink()
+    (tmp_path / "history" / "lines-runner.jsonl").unlink()
     assert watched.cells()[2] == "is offered work"
 
 
