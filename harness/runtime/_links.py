@@ -318,7 +318,7 @@ class ProxyLink:
         return await action()
 
     async def _replace(self, why: str) -> int:
-        self._is_up = False  # from here on, whenever this is interrupted: one that is killed may seem to live for a while
+        self._is_up = False  # also where this is interrupted: one that is killed may seem to live for a while
         await self._running.kill()
         self._running.close()
         self._frozen = False
