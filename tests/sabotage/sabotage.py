@@ -137,7 +137,7 @@ def file_of(scenario: str) -> Path:
 def judged(folder: Path, system: Path, scenario: str) -> Came:
     """What came of this scenario in the hardened state."""
     said = _pytest(folder, system, f"{file_of(scenario)}::test_{scenario}[{STATE}]")
-    paths = list(folder.glob("reports/*/scenarios/*/verdict.json"))
+    paths = list(folder.glob("reports/*-*/scenarios/*/verdict.json"))
     assert len(paths) == 1, said
     return Came(json.loads(paths[0].read_text("utf-8")), paths[0].parent)
 
