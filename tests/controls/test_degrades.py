@@ -185,7 +185,7 @@ async def test_breaker(tmp_path: Path, sin: str) -> None:
     came = await under("pause", tmp_path, sin)
     wronged = came.confessed(sin) & came.under()
     if sin == "slow":  # one that a busy machine kept waiting is named with them
-        slow_ns = range(50_000_000, 150_000_000)
+        slow_ns = range(50_000_000, 200_000_000)
         wronged |= came.under() & came.of_history(lambda o: (o.end_ns or 0) - o.start_ns in slow_ns)
     came.must_name(BREAKER, wronged, edges=8)  # those that began before the client knew, or that were let through last
 
