@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness import plan
+from harness import outage, plan
 from harness.errors import UsageError
 
 JSON = dict[str, Any]
@@ -74,10 +74,18 @@ def _files(folder: Path, scenarios: Path) -> Iterator[tuple[str, Path]]:
         if path.is_file() and not path.is_symlink() and name != LIST and not name.startswith(f"{SCENARIOS}/"):
             yield name, path
     kept = folder / SCENARIOS
-    root = kept if kept.is_dir() else scenarios if scenarios.is_dir() else scenarios.parent
-    found = [scenarios] if scenarios.is_file() and root != kept else sorted(root.rglob("*.py"))
-    for path in found:
-        yield f"{SCENARIOS}/{path.relative_to(root).as_posix()}", path
+    root = kept if kept.is_dir() else scenarios
+    for name in sorted(_sources(root)):
+        yield f"{SCENARIOS}/{name}", root / name
+
+
+def _sources(root: Path) -> Iterator[str]:
+    """The Python and the outages below a folder of scenarios, which may be a whole project: no environment of it."""
+    for at, folders, names in os.walk(root):
+        folders[:] = [one for one in folders if one[0] != "." and not Path(at, one, "pyvenv.cfg").exists()]
+        for name in names:
+            if name.endswith((".py", outage.SUFFIX)):
+                yield Path(at, name).relative_to(root).as_posix()
 
 
 def open_(path: Path, reports: Path) -> Bundle:

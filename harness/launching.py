@@ -154,8 +154,13 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
 
 def _is_watched(asked: Asked) -> bool:
     """Whether somebody sees it go on, on a terminal that shows more than lines; a run that stops speaks by itself."""
-    dumb = os.environ.get("TERM", "dumb") == "dumb"
-    return sys.stdout.isatty() and not dumb and not asked.hold and Path("/dev/tty").exists()
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb" or asked.hold:
+        return False
+    try:
+        Path("/dev/tty").open("w").close()
+    except OSError:  # a terminal that is not this process' own
+        return False
+    return True
 
 
 def _settings(asked: Asked) -> dict[str, str | None]:

@@ -32,7 +32,16 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
 def _run(at: Path) -> Path:
     """A run's folder with a log and a page, and one scenario beside a module that it uses."""
     (at / "mine" / "deep").mkdir(parents=True)
-    for name, text in {"test_mine.py": "import deep.words", "deep/words.py": "", "notes.txt": "not mine"}.items():
+    for name, text in {
+        "test_mine.py": "import deep.words",
+        "deep/words.py": "",
+        "deep/mine.outage.toml": "",
+        "notes.txt": "not mine",
+        ".hidden/one.py": "",
+        "environment/pyvenv.cfg": "",
+        "environment/lib/one.py": "",
+    }.items():
+        (at / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (at / "mine" / name).write_text(text)
     folder = at / "reports" / RUN
     (folder / LOG).parent.mkdir(parents=True)
@@ -75,7 +84,11 @@ def test_what_comes_out_is_what_went_in(packed: bundle.Bundle, tmp_path: Path) -
     assert here.pop(bundle.LIST)
     scenarios = {name: here.pop(name) for name in [*here] if name.startswith(f"{bundle.SCENARIOS}/")}
     assert here == there
-    assert scenarios == {"judged/test_mine.py": b"import deep.words", "judged/deep/words.py": b""}
+    assert scenarios == {
+        "judged/test_mine.py": b"import deep.words",
+        "judged/deep/words.py": b"",
+        "judged/deep/mine.outage.toml": b"",
+    }
     assert bundle.open_(packed.path, tmp_path) == opened, "a second time it is there already"
     assert bundle.make(opened.path, tmp_path / "b.zip").digest == packed.digest, "packed again, the same"
 

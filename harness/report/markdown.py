@@ -135,8 +135,7 @@ def _look_at(scenario: Scenario, heading: str) -> Iterator[str]:
         reason = prose(finding["reason"]) or "no reason was recorded"
         yield f"- {code(finding['clause'])} {finding['verdict']}: {reason}; {_numbers(finding)}"
         if finding["ops"]:
-            shown = finding["ops"][:_FEW]
-            more = max(finding["ops_total"], len(finding["ops"])) - len(shown)
+            shown, more = reading.named(finding, _FEW)
             yield f"  - operations: {', '.join(map(code, shown))}{f' and {more:,} more' if more else ''}"
         for story in finding["stories"][:1]:
             yield f"  - what happened to {code(story['op'])}: {'; '.join(map(prose, story['lines']))}"

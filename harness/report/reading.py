@@ -276,3 +276,9 @@ def cell(scenario: Scenario, clause: str) -> Cell:
     if all(finding["bound"] is None for finding in found):
         return MEASURED
     return Cell(letter, "holds", "holds")
+
+
+def named(finding: Finding, most: int) -> tuple[list[str], int]:
+    """The first operations that a finding names, `most` of them, and how many more there are."""
+    shown = finding["ops"][:most]
+    return shown, max(finding["ops_total"], len(finding["ops"])) - len(shown)

@@ -226,8 +226,7 @@ def _in_full(finding: Finding, look: Look) -> Iterator[str]:
     yield f"  {look.paint(finding['clause'], style)} {finding['verdict']}: {reason}"
     yield (f"    measured {_measured(finding)}{f' ({margin})' if margin else ''}, counted {finding['counted']:,}")
     if finding["ops"]:
-        shown = finding["ops"][:_FEW]
-        more = max(finding["ops_total"], len(finding["ops"])) - len(shown)
+        shown, more = reading.named(finding, _FEW)
         yield f"    operations: {', '.join(shown)}{f' and {more:,} more' if more else ''}"
     for story in finding["stories"][:1]:
         yield f"    what happened to {story['op']}:"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.gate.answer import Answer
 from harness.gate.policy import Policy
-from harness.report.shape import Run
+from harness.report.shape import Run, Scenario
 from tests.gate.stories import TODAY, decided, findings, policy, run
 from tests.report import verdicts
 
@@ -113,11 +113,15 @@ def _unexpected(scenario: verdicts.JSON) -> list[str]:
     return {(): ["inconclusive"], ("violated",): [], ("holds",): ["violated"]}.get(tuple(shown), ["inconclusive"])
 
 
+def _where_all_must_hold(runs: list[Run]) -> list[Scenario]:
+    return [one for each in runs for one in each["scenarios"] if not one["exposes"]]
+
+
 @many
 @given(STORIES, st.data())
 def test_one_more_violation_never_turns_a_no_go_into_anything_else(story: Story, data: st.DataObject) -> None:
     chosen, now, before = story
-    places = [one for each in now for one in each["scenarios"] if not one["exposes"]]
+    places = _where_all_must_hold(now)
     assume(places)
     earlier = decided(chosen, now, before).answer
     assume(earlier is Answer.NO_GO)
@@ -130,7 +134,7 @@ def test_one_more_violation_never_turns_a_no_go_into_anything_else(story: Story,
 @given(STORIES, st.data())
 def test_a_violation_that_nobody_knows_of_is_a_no_go(story: Story, data: st.DataObject) -> None:
     chosen, now, before = story
-    places = [one for each in now for one in each["scenarios"] if not one["exposes"]]
+    places = _where_all_must_hold(now)
     assume(places)
     more = data.draw(found().map(lambda one: one | {"verdict": "violated"}))
     one = data.draw(st.sampled_from(places))
@@ -152,7 +156,7 @@ def _no_evidence(now: list[Run], before: list[Run]) -> list[Callable[[], object]
     return ways + [partial(before.pop, at) for at in range(len(before))]
 
 
-def _gone(run: Run, scenario: Any) -> None:
+def _gone(run: Run, scenario: Scenario) -> None:
     run["scenarios"].remove(scenario)
     run["missing"].append(scenario["id"])
 
