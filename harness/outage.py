@@ -7,7 +7,6 @@ without `at` happens as soon as the one before it in the file is over.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 import tomllib
 import types
@@ -133,21 +132,18 @@ def _mistake(path: Path, lines: Lines, found: Any) -> str:
 
 def _check(event: Event, where: str) -> None:
     """Raises UsageError for a fault, a target or a parameter that there is not."""
-    from harness.faults import load_all
+    from harness.faults import bind, load_all
 
     registry = load_all()
     if event.what not in registry:
         raise UnknownName(event.what, registry, kind="fault", where=where)
-    signature = inspect.signature(registry[event.what])
-    known = [name for name in signature.parameters if name != "stage"]
-    for name in event.parameters:
-        if name not in known:
-            raise UnknownName(name, known, kind=f"parameter of {event.what}", where=where)
     try:
-        signature.bind(None, *event.targets, **event.parameters)
-    except TypeError as error:
-        fix = f'on = "broker" for a node, "entry -> broker" for a link; of {event.what}: {", ".join(known)}'
-        raise UsageError(str(error), where=where, fix=fix) from None
+        bind(event.what, registry[event.what], event.targets, event.parameters)
+    except UnknownName as error:
+        raise UsageError(error.what, where=where, fix=error.fix) from error
+    except UsageError as error:
+        fix = f'on = "broker" for a node, "entry -> broker" for a link; in Python {error.fix}'
+        raise UsageError(error.what, where=where, fix=fix) from error
 
 
 def _promise(name: str, bounds: dict[str, float], *, where: str = "") -> Guarantee:
@@ -192,7 +188,7 @@ async def play(outage: Outage, run: Run) -> None:
                     over = asyncio.Event()
                     tasks.create_task(_happens(outage, event, run, began, before, over))
                     before = over
-        except BaseExceptionGroup as group:
+        except ExceptionGroup as group:
             raise group.exceptions[0] from None
         await run.recovered()
         await run.steady(2)

@@ -25,6 +25,12 @@ def asked(
     kind: str, made: type[Fault], stage: Stage, targets: Sequence[object], parameters: Mapping[str, object]
 ) -> Fault:
     """The fault that a scenario asks for. Raises UsageError for parameters that are missing, unknown or too many."""
+    bind(kind, made, targets, parameters)
+    return made(stage, *targets, **parameters)
+
+
+def bind(kind: str, made: type[Fault], targets: Sequence[object], parameters: Mapping[str, object]) -> None:
+    """Raises UsageError for parameters of a fault that are missing, unknown or too many. Their kinds are not asked."""
     signature = inspect.signature(made)
     known = [one for one in signature.parameters.values() if one.name != "stage"]
     names = [one.name for one in known]
@@ -32,14 +38,13 @@ def asked(
         if name not in names:
             raise UnknownName(name, names, kind=f"parameter of {kind}")
     try:
-        signature.bind(stage, *targets, **parameters)
+        signature.bind(None, *targets, **parameters)
     except TypeError as error:
         shown = signature.replace(
             parameters=[one.replace(annotation=inspect.Parameter.empty) for one in known],
             return_annotation=inspect.Signature.empty,
         )
         raise UsageError(str(error), where=kind, fix=f"run.faults.{kind}{shown}") from None
-    return made(stage, *targets, **parameters)
 
 
 def check(fault: Fault) -> None:
