@@ -68,7 +68,8 @@ class Stub:
             case "gone":
                 return web.Response(status=404)
             case "crossed":
-                document["note"] = self.notes[0] if note != self.notes[0] else "marker:none"
+                others = [other for other in self.notes[:2] if other != note]
+                document |= {"note": others[0]} if others else {"state": {"name": "pending"}}
             case "unanswered":
                 return web.Response(status=503)
             case "silent":
