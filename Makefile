@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest --dist loadfile -rfER --reruns 2 --only-rerun "THIS MACHINE WAS TOO BUSY"
 N ?= 10
 
 .PHONY: setup nightly test bench rounds lint clean lock
@@ -22,9 +23,9 @@ nightly: setup
 	@$(BIN)/nats-harness nightly
 
 test: setup
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not timed and not engine"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m timed --reruns 2 --only-rerun "THIS MACHINE WAS TOO BUSY"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timed and engine"
+	@$(PYTEST) -n 4 --no-loadscope-reorder -m "not timed and not engine"
+	@$(PYTEST) -n 2 -m timed
+	@$(PYTEST) -n 2 -m "not timed and engine"
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)

@@ -40,8 +40,8 @@ def gate(run_names: tuple[str, ...], policy: Path | None, as_json: bool) -> int:
     from harness.gate.decide import decide
 
     chosen, where = policy_file.load(policy, Path.cwd())
-    found = runs.chosen(REPORTS, run_names)
-    decision = decide(chosen, found, baseline.read(REPORTS), today=datetime.now(UTC).date())
+    found, besides = runs.to_decide(REPORTS, run_names)
+    decision = decide(chosen, found, baseline.read(REPORTS), today=datetime.now(UTC).date(), besides=besides)
     if as_json:
         click.echo(json.dumps(lines.as_json(decision, where), indent=1))
     else:

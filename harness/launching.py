@@ -63,7 +63,7 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
         verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
         _into_trend(reports, folder)
         if not quiet:
-            say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
+            say(_summary(reports, folder, verdict))
     return folder, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(verdict["exit"])
 
 
@@ -75,6 +75,14 @@ def tell(folders: Sequence[Path], *, quiet: bool = False) -> None:
 def say_one(line: str) -> None:
     """Prints a line at once."""
     say([line])
+
+
+def _summary(reports: Path, folder: Path, verdict: JSON) -> list[str]:
+    """The end of a run in lines, with what the policy makes of it."""
+    from harness.gate import beside
+
+    decided = beside.of_run(reports, verdict)
+    return terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html"), decided=decided)
 
 
 def _into_trend(reports: Path, folder: Path) -> None:
@@ -235,6 +243,7 @@ class _Collected:
 def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
     """Judges every stored history of a run again; rewrites its verdicts, its page and what stands beside that."""
     from harness.gate import baseline
+    from harness.gate import beside as gate
     from harness.report import beside, page
     from harness.run.judging import judge_scenario
 
@@ -246,11 +255,11 @@ def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
             judge_scenario(folder / "scenarios" / entry.folder)
     verdict = plan.merged(folder, seconds=seconds)
     plan.write_json(folder / "verdict.json", verdict)
-    page.write(folder, baseline.known(reports))
+    page.write(folder, baseline.known(reports), gate.of_run(reports, verdict))
     beside.write(folder, verdict)
     if not quiet:
         with telling.commands_off(os.environ, say_one):
-            say(terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html")))
+            say(_summary(reports, folder, verdict))
     tell([folder], quiet=quiet)
     return verdict
 

@@ -28,6 +28,7 @@ from harness.system.loader import load_system, resolve_hardening
 from harness.system.model import BROKER, State, SystemFile
 
 if TYPE_CHECKING:
+    from harness.report.decided import Decided
     from harness.report.terminal import Look
     from harness.run import Run
 
@@ -48,6 +49,7 @@ class Session:
     started: str
     made: Plan | None = None
     verdict: dict[str, Any] | None = None
+    decided: Decided | None = None
     _folder: Path | None = None
     _planned: dict[str, Planned] = field(default_factory=dict)
     _skipped: list[Skipped] = field(default_factory=list)
@@ -187,13 +189,15 @@ class Session:
             shutil.rmtree(folder, ignore_errors=True)  # nothing of ours was among the tests
             return
         from harness.gate import baseline
+        from harness.gate import beside as gate
         from harness.report import beside, page, schema
 
         self.verdict = plan.merged(folder, seconds=round(time.monotonic() - self.began, 1))
         schema.validate(self.verdict)
         plan.write_json(folder / "verdict.json", self.verdict)
+        self.decided = gate.of_run(self.reports, self.verdict)
         try:
-            page.write(folder, baseline.known(self.reports))
+            page.write(folder, baseline.known(self.reports), self.decided)
             beside.write(folder, self.verdict)
         except OSError as error:  # the verdict is there, and nothing of it may be lost for want of a page
             again = f"nats-harness judge {self._shown(folder)}"
@@ -204,7 +208,8 @@ class Session:
         from harness.report import terminal
 
         assert self.verdict is not None
-        return terminal.summary_lines(self.verdict, look, report=self._shown(self.folder() / "index.html"))
+        report = self._shown(self.folder() / "index.html")
+        return terminal.summary_lines(self.verdict, look, report=report, decided=self.decided)
 
     def scenario(self, nodeid: str, look: Look) -> list[str]:
         """The line of a scenario that is done; none where it left no verdict."""

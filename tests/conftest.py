@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Generator
 
+import hypothesis
 import pytest
+
+from tests.witness import Witness
 
 REQUIRED = os.environ.get("NATS_HARNESS_ENGINE") == "required"
 NO_ENGINE = "needs a container engine"
+WITNESS = Witness()
 COMPUTES = frozenset({"gate", "guarantees", "history", "report", "system"})
 """The folders whose tests start no system and wait for none."""
 
 for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "NO_COLOR"):
     os.environ.pop(_name, None)  # what a run says to GitHub is tested by itself; elsewhere it says the same everywhere
+
+
+hypothesis.settings.register_profile("unhurried", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @functools.cache
@@ -30,6 +39,15 @@ def why_not() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits comes first, so that what only computes keeps all cores busy to the end."""
     items.sort(key=lambda item: item.path.parent.name in COMPUTES)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """A test that fails while this machine held everybody up is asked again (make test)."""
+    if item.get_closest_marker("timed") is not None:  # these have the verdict's own word for it
+        return (yield)
+    with WITNESS.excuses():
+        return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -32,6 +32,12 @@ def missing(policy: Policy, runs: Sequence[Run]) -> Iterator[Reason]:
             yield Reason(answer, "least", what, do, run["system"], id_)
 
 
+def night(besides: Sequence[str]) -> Iterator[Reason]:
+    """What a night left open: no policy lets it pass, as the night's own exit does not."""
+    for sentence in besides:
+        yield Reason(Answer.CANNOT_SAY, "night", sentence, "run the night again: nats-harness nightly")
+
+
 def least(policy: Policy, runs: Sequence[Run]) -> Iterator[Reason]:
     """A reason for each number that is too small."""
     for system in policy.least.systems:

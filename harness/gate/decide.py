@@ -15,10 +15,13 @@ from harness.gate.policy import Policy
 from harness.report.shape import Run
 
 
-def decide(policy: Policy, runs: Sequence[Run], baseline: Sequence[Run] = (), *, today: date) -> Decision:
+def decide(
+    policy: Policy, runs: Sequence[Run], baseline: Sequence[Run] = (), *, today: date, besides: Sequence[str] = ()
+) -> Decision:
     """Whether these runs, taken together, are a GO by the policy.
 
     A run of the baseline that is among `runs` is not compared with itself. `today` is what weaknesses expire by.
+    `besides` says what a night left open that is in no verdict.
     """
     runs = once(runs)
     names = {run["run"] for run in runs}
@@ -31,6 +34,7 @@ def decide(policy: Policy, runs: Sequence[Run], baseline: Sequence[Run] = (), *,
         *_bounds.budgets(policy, found),
         *_worse.regressions(policy, found, runs, before),
         *_numbers.missing(policy, runs),
+        *_numbers.night(besides),
         *_numbers.least(policy, runs),
         *_numbers.repetitions(policy, found),
         *_numbers.never_judged(policy, found),

@@ -33,13 +33,18 @@ def load(named: Path | None, folder: Path) -> tuple[Policy, str]:
         if table is None:
             raise UsageError("has no table [gate]", where=str(named), fix="begin it with [gate], see docs/gate.md")
         return table, str(named)
-    found = {path: table for path in (folder / name for name in FILES) if path.exists() and (table := _table(path))}
-    if len(found) > 1:
-        both = " and ".join(path.name for path in found)
+    return found(folder) or (Policy(), "no policy: what the exit of a run says")
+
+
+def found(folder: Path) -> tuple[Policy, str] | None:
+    """The policy of a folder and the name of its file; None where it has none. Raises UsageError as `load`."""
+    policies = {path: table for path in (folder / name for name in FILES) if path.exists() and (table := _table(path))}
+    if len(policies) > 1:
+        both = " and ".join(path.name for path in policies)
         raise UsageError(f"two policies, in {both}", where=str(folder), fix="keep one, or name one with --policy")
-    for path, policy in found.items():
+    for path, policy in policies.items():
         return policy, path.name
-    return Policy(), "no policy: what the exit of a run says"
+    return None
 
 
 def _table(path: Path) -> Policy | None:

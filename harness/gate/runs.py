@@ -9,10 +9,25 @@ from typing import cast
 
 from harness import plan
 from harness.errors import HarnessError, UsageError
-from harness.report import schema
-from harness.report.shape import Run
+from harness.report import counting, schema
+from harness.report.shape import Night, Run
 
 NIGHT = "night"
+
+
+def to_decide(reports: Path, names: Sequence[str]) -> tuple[list[Run], list[str]]:
+    """The runs to decide over, those of a `night` as it counts them, and what that night left open beside them.
+
+    What was asked again stands for what noise had kept from being judged. Raises UsageError as `chosen`.
+    """
+    found, besides = chosen(reports, names), []
+    if NIGHT in names:
+        night = _night(reports)
+        verdicts = cast("list[counting.JSON]", found)
+        besides = list(counting.besides(cast("counting.JSON", night), verdicts))
+        counted = cast("list[Run]", counting.counted(cast("counting.JSON", night), verdicts))
+        found = [run for run in found if run["run"] not in _names(night)] + counted
+    return found, besides
 
 
 def chosen(reports: Path, names: Sequence[str]) -> list[Run]:
@@ -28,9 +43,8 @@ def chosen(reports: Path, names: Sequence[str]) -> list[Run]:
 
 
 def folders(reports: Path, name: str) -> list[Path]:
-    """The folder of a run, or of each run of the night. Raises UsageError."""
-    wanted = _of_night(reports) if name == NIGHT else [name]
-    return [plan.find_run(reports, one) for one in wanted]
+    """The folder of a run, or of each run of the night that left one. Raises UsageError."""
+    return [plan.find_run(reports, one) for one in (_names(_night(reports)) if name == NIGHT else [name])]
 
 
 def read(folder: Path) -> Run:
@@ -50,12 +64,19 @@ def read(folder: Path) -> Run:
     return cast(Run, verdict)
 
 
-def _of_night(reports: Path) -> list[str]:
-    """The runs of the last night, and those in which it asked again."""
+def _night(reports: Path) -> Night:
     path = reports / "nightly.json"
     try:
         night = json.loads(path.read_text("utf-8"))
-        runs = [name for run in night["runs"] for name in (run["run"], run.get("again", {}).get("run", ""))]
+        for run in night["runs"]:
+            _ = run["system"], run["exit"], run.get("again", {"scenarios": []})["scenarios"]
+        _ = _names(night)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"no night can be read: {error}", where=str(path), fix="nats-harness nightly") from error
-    return [name for name in runs if name]
+    return cast(Night, night)
+
+
+def _names(night: Night) -> list[str]:
+    """The runs of a night, and those in which it asked again, as far as they left something."""
+    names = [name for run in night["runs"] for name in (run["run"], run["again"]["run"] if "again" in run else "")]
+    return [name for name in names if name]

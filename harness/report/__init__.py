@@ -2,6 +2,7 @@
 
     page      index.html, one self-contained file (imports jinja2)
     night     nightly.html, the same for a night
+    decided   what a policy makes of a run, as the page shows it; the gate makes it
     depth     what the histories add to a page: timeline (counted by _asked, drawn by chart) and stories
     promises  the table of promises: each clause's worst value
     terminal  a line a scenario, the summary of a run and of a night

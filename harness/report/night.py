@@ -14,6 +14,7 @@ from markupsafe import Markup
 from harness import whole
 from harness.errors import HarnessError
 from harness.report import page, promises, reading, text
+from harness.report.decided import Decided
 from harness.report.reading import Sums
 from harness.report.schema import validate
 from harness.report.shape import Night, Run
@@ -36,15 +37,16 @@ class Told:
     """It asks again what our own noise had kept from being judged in the run before."""
 
 
-def write(reports: Path) -> Path:
+def write(reports: Path, decided: Decided | None = None) -> Path:
     """Renders `reports`/nightly.json and the verdicts of its runs to nightly.html beside it, and returns that path.
 
-    The page is replaced at once. Raises HarnessError where nightly.json is missing or is not one.
+    `decided` is what a policy makes of the night; without one its exit decides. The page is replaced at once.
+    Raises HarnessError where nightly.json is missing or is not one.
     """
     source = reports / "nightly.json"
     try:
         night = json.loads(source.read_text(encoding="utf-8"))
-        html = render(night, {name: _verdict(reports, name) for name in _names(night)})
+        html = render(night, {name: _verdict(reports, name) for name in _names(night)}, decided)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         fix = "run the nightly again: it writes both"
         raise HarnessError(f"the night cannot be read: {error!r}", where=str(source), fix=fix) from error
@@ -53,7 +55,9 @@ def write(reports: Path) -> Path:
     return target
 
 
-def render(night: Mapping[str, Any], verdicts: Mapping[str, Mapping[str, Any] | None]) -> str:
+def render(
+    night: Mapping[str, Any], verdicts: Mapping[str, Mapping[str, Any] | None], decided: Decided | None = None
+) -> str:
     """The page for a nightly.json and the valid verdicts of its runs by name (None: it left none)."""
     told = cast(Night, text.plain_tree(dict(night)))
     style, script = page.part("page.css"), page.part("page.js")
@@ -62,7 +66,8 @@ def render(night: Mapping[str, Any], verdicts: Mapping[str, Mapping[str, Any] | 
         .get_template("night.html.j2")
         .render(
             exit=told["exit"],
-            decision=page.DECISIONS[told["exit"]],
+            decision=decided.answer if decided else page.DECISIONS[told["exit"]],
+            decided=decided,
             headline=reading.EXITS[told["exit"]][0],
             runs=_runs(told, verdicts),
             unproven=told.get("unproven", []),

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from harness import whole
 from harness.errors import HarnessError
 from harness.report import changes, chart, promises, reading, text
+from harness.report.decided import Decided
 from harness.report.depth import NO_DEPTH, Cut, Depth, cuts, depths, rows_of
 from harness.report.reading import Standing
 from harness.report.schema import validate
@@ -33,10 +34,10 @@ DECISIONS = {0: "GO", 1: "NO-GO", 2: "CANNOT SAY", 64: "CANNOT SAY"}
 """What a release manager reads from a run's exit."""
 
 
-def write(run_folder: Path, baseline: Sequence[Run] = ()) -> Path:
+def write(run_folder: Path, baseline: Sequence[Run] = (), decided: Decided | None = None) -> Path:
     """Renders `run_folder`/verdict.json to index.html beside it, and returns that path.
 
-    `baseline` has the runs that it is compared with.
+    `baseline` has the runs that it is compared with, `decided` what a policy makes of it; without one its exit decides.
     The page is replaced at once, never half written. Raises HarnessError where verdict.json is missing, is not JSON,
     or is not what its schema says.
     """
@@ -51,12 +52,16 @@ def write(run_folder: Path, baseline: Sequence[Run] = ()) -> Path:
         ) from error
     validate(verdict)
     page = run_folder / "index.html"
-    whole.write_text(page, render(verdict, depths(run_folder, verdict), cuts(run_folder, verdict), baseline))
+    whole.write_text(page, render(verdict, depths(run_folder, verdict), cuts(run_folder, verdict), baseline, decided))
     return page
 
 
 def render(
-    verdict: Mapping[str, Any], deep: Sequence[Depth] = (), cut: Sequence[Cut] = (), baseline: Sequence[Run] = ()
+    verdict: Mapping[str, Any],
+    deep: Sequence[Depth] = (),
+    cut: Sequence[Cut] = (),
+    baseline: Sequence[Run] = (),
+    decided: Decided | None = None,
 ) -> str:
     """The page for a run's verdict.json, which must be valid (`schema.validate`); the same verdict, the same page.
 
@@ -80,7 +85,8 @@ def render(
         .get_template("page.html.j2")
         .render(
             run=run,
-            decision=DECISIONS[run["exit"]],
+            decision=decided.answer if decided else DECISIONS[run["exit"]],
+            decided=decided,
             headline=headline,
             sentence=sentence,
             reasons=list(promises.reasons(run)),

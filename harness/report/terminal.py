@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
 from harness.report import reading
+from harness.report.decided import Decided
 from harness.report.reading import EXITS, Standing
 from harness.report.shape import Finding, Night, Run, Scenario
 from harness.report.text import TIMES, count, plain, plain_tree, quantity, seconds
@@ -69,17 +70,19 @@ def failure(scenario: Mapping[str, Any]) -> str:
     return "\n".join(_look_at(one, Look()))
 
 
-def summary_lines(verdict: Mapping[str, Any], look: Look, *, report: str = "") -> list[str]:
+def summary_lines(
+    verdict: Mapping[str, Any], look: Look, *, report: str = "", decided: Decided | None = None
+) -> list[str]:
     """The end of a run: the table, what to look at, weaknesses, what was not judged, skipped or missing, the decision.
 
-    `verdict` is the run's verdict.json; `report` says where the page is.
+    `verdict` is the run's verdict.json; `report` says where the page is, `decided` what a policy makes of the run.
     """
     run = cast(Run, plain_tree(dict(verdict)))
-    return [look.encoded(line) for line in _summary(run, look, plain(report))]
+    return [look.encoded(line) for line in _summary(run, look, plain(report), decided)]
 
 
-def night_lines(nightly: Mapping[str, Any], look: Look) -> list[str]:
-    """The summary of a night from nightly.json: a line a run, and what the exit means."""
+def night_lines(nightly: Mapping[str, Any], look: Look, decided: Decided | None = None) -> list[str]:
+    """The summary of a night from nightly.json: a line a run, what the exit means, and what a policy makes of it."""
     night = cast(Night, plain_tree(dict(nightly)))
     width = max((len(run["system"]) for run in night["runs"]), default=0)
     lines = []
@@ -90,6 +93,7 @@ def night_lines(nightly: Mapping[str, Any], look: Look) -> list[str]:
             lines.append(f"{_exit(again['exit'], look, 15)}  {told}  {again['run']}  exit {again['exit']}")
     lines += [f"unproven: {sentence}" for sentence in night.get("unproven", ())]
     lines.append(f"{count(len(night['runs']), 'run')} this night: {_exit(night['exit'], look)} (exit {night['exit']})")
+    lines += _by_policy(decided, look)
     return [look.encoded(line) for line in lines]
 
 
@@ -146,7 +150,7 @@ def _measured(finding: Finding) -> str:
     return f"{reading.measured(finding)}, bound {bound}"
 
 
-def _summary(run: Run, look: Look, report: str) -> Iterator[str]:
+def _summary(run: Run, look: Look, report: str, decided: Decided | None) -> Iterator[str]:
     sums = reading.sums(run)
     yield look.paint(f"nats-harness: {run['system']}, run {run['run']}", "bold")
     yield from _table(run["scenarios"], look)
@@ -170,8 +174,19 @@ def _summary(run: Run, look: Look, report: str) -> Iterator[str]:
     yield from (f"  {reason}" for reason in run["reasons"][:_REASONS])
     if len(run["reasons"]) > _REASONS:
         yield f"  and {len(run['reasons']) - _REASONS:,} more"
+    yield from _by_policy(decided, look)
     if report:
         yield f"report: {report}"
+
+
+def _by_policy(decided: Decided | None, look: Look) -> Iterator[str]:
+    """What a policy makes of it, with the first of its reasons; nothing where there is none."""
+    if decided is not None:
+        answer = look.paint(decided.answer, {0: "good", 1: "bad", 2: "doubt"}[decided.exit])
+        yield f"{answer} by {plain(decided.policy)}. {decided.headline}"
+        yield from (f"  {one.text}" for one in decided.reasons[:_REASONS])
+        if len(decided.reasons) > _REASONS:
+            yield f"  and {len(decided.reasons) - _REASONS:,} more"
 
 
 def _table(scenarios: Sequence[Scenario], look: Look) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import launching, plan, telling
+from harness.gate import beside as gate
 from harness.guarantees import judged_clauses
 from harness.report import beside, terminal
 from harness.report import night as night_page
@@ -57,11 +58,12 @@ def nightly(reports: Path, jobs: int | None) -> int:
             break
     code = write(reports, runs, verdicts)
     weaknesses(reports, verdicts)
-    page = night_page.write(reports)
+    decided = gate.of_night(reports)
+    page = night_page.write(reports, decided)
     print()
     night = json.loads((reports / "nightly.json").read_text("utf-8"))
     beside.write_night(reports, night, verdicts)
-    launching.say(terminal.night_lines(night, launching.look()))
+    launching.say(terminal.night_lines(night, launching.look(), decided))
     launching.say_one(f"page: {os.path.relpath(page)}")
     telling.tell_night(reports, counted(night, verdicts), os.environ, launching.say_one)
     return code

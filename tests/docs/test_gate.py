@@ -39,7 +39,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write(reports, *(recovered(f"{name}-{number}", seconds) for number, seconds in enumerate(times, start=1)))
     write(reports, recovered("late", 8.21, "violated"))
     (reports / "latest").symlink_to("good-1")
-    (reports / "nightly.json").write_text(json.dumps({"runs": [{"run": "good-1"}, {"run": "late"}]}))
+    (reports / "nightly.json").write_text(
+        json.dumps(
+            {"runs": [{"run": "good-1", "system": "ours", "exit": 0}, {"run": "late", "system": "ours", "exit": 1}]}
+        )
+    )
     return tmp_path
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import pytest
@@ -24,6 +25,17 @@ def nats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nats:
     """The command, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return lambda *words: click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+def ran(name: str, exit_: int, **more: Any) -> dict[str, Any]:
+    """A run as nightly.json has it."""
+    return {"run": name, "system": "ours", "exit": exit_, **more}
+
+
+def night(*runs: dict[str, Any], unproven: Sequence[str] = (), exit_: int = 0) -> None:
+    """Writes a nightly.json of these runs."""
+    told = {"schema": 1, "runs": runs, "unproven": unproven, "exit": exit_}
+    (REPORTS / "nightly.json").write_text(json.dumps(told))
 
 
 def test_the_exit_is_that_of_the_answer(nats: Nats) -> None:
@@ -58,11 +70,36 @@ def test_wrong_usage_exits_with_64(nats: Nats, names: list[str], told: str) -> N
 
 
 def test_the_night_is_all_its_runs(nats: Nats) -> None:
-    write(REPORTS, run("one"), run("two"), recovering("again", 9, verdict="violated"))
-    night = {"runs": [{"run": "one", "again": {"run": "again"}}, {"run": "two"}]}
-    (REPORTS / "nightly.json").write_text(json.dumps(night))
+    write(REPORTS, run("one"), recovering("two", 9, verdict="violated"))
+    night(ran("one", 0), ran("two", 1), exit_=1)
     done = nats("gate", "night")
-    assert (done.exit_code, "3 runs" in done.output) == (1, True), done.output
+    assert (done.exit_code, "2 runs" in done.output) == (1, True), done.output
+
+
+def test_what_a_night_asked_again_counts_as_it_came_out_then(nats: Nats) -> None:
+    noisy = recovering("one", None, verdict="inconclusive", reason="noise: our loop was late")
+    write(REPORTS, noisy, recovering("again", 1))
+    night(ran("one", 2, again={"run": "again", "scenarios": ["crash[hardened]"], "exit": 0}))
+    assert nats("gate", "one").exit_code == 2
+    done = nats("gate", "night")
+    assert (done.exit_code, "1 scenario judged" in done.output) == (0, True), done.output
+
+
+@pytest.mark.parametrize(
+    ("runs", "unproven", "told"),
+    [
+        ([("one", 0)], ["the fault pause of ours's x never had evidence"], "the fault pause of ours's x never had"),
+        ([("one", 0), ("", 2)], [], "a run of ours left no verdict (exit 2)"),
+        ([("one", 130)], [], "the run one of ours was interrupted (exit 130)"),
+    ],
+)
+def test_what_a_night_left_open_is_open(
+    nats: Nats, runs: list[tuple[str, int]], unproven: list[str], told: str
+) -> None:
+    write(REPORTS, run("one"))
+    night(*(ran(*one) for one in runs), unproven=unproven, exit_=2)
+    done = nats("gate", "night")
+    assert (done.exit_code, f"CANNOT SAY  {told}" in done.output) == (2, True), done.output
 
 
 def test_what_is_accepted_is_kept_and_compared_with(nats: Nats) -> None:

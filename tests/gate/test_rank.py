@@ -40,9 +40,11 @@ def test_known_values() -> None:
     assert rank.chance([1, 1], [1, 1]) == 1
 
 
-@given(SAMPLE, SAMPLE, st.integers(0, 4), st.integers(1, 5))
-def test_a_larger_value_is_never_less_sure(now: list[float], before: list[float], at: int, more: int) -> None:
-    larger = [value + more if place == at % len(now) else value for place, value in enumerate(now)]
+@given(st.lists(st.integers(0, 20), min_size=2, max_size=10, unique=True), st.integers(1, 9), st.integers(0, 20))
+def test_a_larger_value_is_never_less_sure(values: list[int], split: int, more: int) -> None:
+    """Without ties: where two become one, or one two, the ways to deal them change as well."""
+    now, before = values[: split % len(values)] or values[:1], values[split % len(values) or 1 :]
+    larger = [now[0] + more + 0.5, *now[1:]]
     assert rank.chance(larger, before) <= rank.chance(now, before) + 1e-12
     assert rank.shift(larger, before) >= rank.shift(now, before)
 

@@ -227,7 +227,7 @@ async def test_a_paused_search_stalls_nothing(stack: Stack, other_broker: Broker
     seen = await asked
     assert {one.status for one in seen} == {503}
     assert {one.answer["type"] for one in seen} == {"urn:telhawk:search-unavailable"}
-    assert max(one.took_s for one in seen) < 2
+    assert max(one.took_s for one in seen) < 2.5  # a search is given 1.75 s; it is away for more than four
     opened_s = sorted(one.ended_s for one in seen if one.took_s > 1)[FAILURES - 1]
     later = [one for one in seen if one.begun_s > opened_s]
     probes = [one for one in later if one.took_s > 1]
