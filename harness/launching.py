@@ -255,8 +255,9 @@ def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
             judge_scenario(folder / "scenarios" / entry.folder)
     verdict = plan.merged(folder, seconds=seconds)
     plan.write_json(folder / "verdict.json", verdict)
-    page.write(folder, baseline.known(reports), gate.of_run(reports, verdict))
-    beside.write(folder, verdict)
+    decided = gate.of_run(reports, verdict)
+    page.write(folder, baseline.known(reports), decided)
+    beside.write(folder, verdict, decided)
     if not quiet:
         with telling.commands_off(os.environ, say_one):
             say(_summary(reports, folder, verdict))

@@ -198,7 +198,7 @@ class Session:
         self.decided = gate.of_run(self.reports, self.verdict)
         try:
             page.write(folder, baseline.known(self.reports), self.decided)
-            beside.write(folder, self.verdict)
+            beside.write(folder, self.verdict, self.decided)
         except OSError as error:  # the verdict is there, and nothing of it may be lost for want of a page
             again = f"nats-harness judge {self._shown(folder)}"
             print(f"error: the pages were not written: {error}\n  fix: once there is room: {again}", file=sys.stderr)

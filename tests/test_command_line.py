@@ -29,12 +29,19 @@ def test_judge_and_replay(tmp_path: Path) -> None:
     assert run(tmp_path, "judge", first.name).returncode == 0
     assert [path.read_bytes() for path in files] == before, "judged again, byte for byte the same"
 
+    (tmp_path / "gate.toml").write_text("[gate.least]\nscenarios = 99\n")
+    judged = run(tmp_path, "judge", first.name)
+    assert (judged.returncode, "CANNOT SAY by gate.toml." in judged.stdout) == (0, True), judged.stdout
     repro = json.loads(before[0])["scenarios"][0]["repro"]
     assert repro == f"nats-harness replay reports/{first.name} 'calm[default]'"
     again = run(tmp_path, "replay", f"reports/{first.name}", "calm[default]")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "not the same as then" not in again.stderr
+    assert again.stdout.count("CANNOT SAY by gate.toml.") == 1
     (second,) = (path for path in tmp_path.glob("reports/*-*") if path != first)
+    for made in (first, second):
+        assert "<strong>CANNOT SAY</strong>" in (made / "index.html").read_text()
+        assert "CANNOT SAY by `gate.toml`" in (made / "summary.md").read_text()
     verdicts = [json.loads((folder / "verdict.json").read_text()) for folder in (first, second)]
     for name in ("system", "runtime", "seed", "versions", "states"):
         assert verdicts[0][name] == verdicts[1][name]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from harness.report import reading
+from harness.report.decided import Decided
 from harness.report.reading import EXITS, Standing
 from harness.report.shape import Finding, Night, Run, Scenario
 from harness.report.text import count, plain, plain_tree, seconds
@@ -28,16 +29,18 @@ _MARKUP = re.compile(
 )
 
 
-def run_lines(verdict: Mapping[str, Any]) -> list[str]:
-    """The lines for a run's verdict.json, which must be valid (`schema.validate`)."""
-    return list(_run(cast(Run, plain_tree(dict(verdict))), level=2))
+def run_lines(verdict: Mapping[str, Any], decided: Decided | None = None) -> list[str]:
+    """The lines for a run's verdict.json, which must be valid (`schema.validate`), first what a policy makes of it."""
+    return [*_by_policy(decided), *_run(cast(Run, plain_tree(dict(verdict))), level=2)]
 
 
-def night_lines(nightly: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+def night_lines(
+    nightly: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]], decided: Decided | None = None
+) -> list[str]:
     """The lines for a night: its one decision, a row a run, what is wrong, then each run, the worst first."""
     night = cast(Night, plain_tree(dict(nightly)))
     runs = [cast(Run, plain_tree(dict(verdict))) for verdict in verdicts]
-    lines = [f"## Night of {count(len(night['runs']), 'run')}: {_exit(night['exit'])}", ""]
+    lines = [*_by_policy(decided), f"## Night of {count(len(night['runs']), 'run')}: {_exit(night['exit'])}", ""]
     lines += [_row(["system", "run", "came out as"]), _row(["---"] * 3)]
     for one in night["runs"]:
         lines.append(_row([code(one["system"]), code(one["run"] or "none"), _exit(one["exit"])]))
@@ -52,6 +55,17 @@ def night_lines(nightly: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]
     for run in worst_first:
         lines += ["", *_run(run, level=3)]
     return lines
+
+
+def _by_policy(decided: Decided | None) -> Iterator[str]:
+    if decided is not None:
+        yield f"## {decided.answer} by {code(decided.policy)} on {decided.day}"
+        yield ""
+        yield decided.headline
+        yield ""
+        if decided.reasons:
+            yield from (f"- {prose(reason)}" for reason in _few([one.text for one in decided.reasons]))
+            yield ""
 
 
 def _few(reasons: Sequence[str]) -> list[str]:

@@ -62,7 +62,7 @@ def nightly(reports: Path, jobs: int | None) -> int:
     page = night_page.write(reports, decided)
     print()
     night = json.loads((reports / "nightly.json").read_text("utf-8"))
-    beside.write_night(reports, night, verdicts)
+    beside.write_night(reports, night, verdicts, decided)
     launching.say(terminal.night_lines(night, launching.look(), decided))
     launching.say_one(f"page: {os.path.relpath(page)}")
     telling.tell_night(reports, counted(night, verdicts), os.environ, launching.say_one)

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from harness.gate import beside
+from harness.report import markdown, page, terminal
 from harness.report import night as night_page
-from harness.report import page, terminal
 from tests.gate.stories import recovering, run, write
 from tests.report.test_page import Parsed
 
@@ -50,6 +50,9 @@ def test_a_policy_decides_otherwise_than_the_exit_of_the_run() -> None:
         "NO-GO by gate.toml. Something is so that the policy does not let pass",
         f"  {reason.text}",
     ]
+    summary = markdown.run_lines(verdict(), decided)
+    assert summary[0] == f"## NO-GO by `gate.toml` on {decided.day}"
+    assert summary[4] == f"- {markdown.prose(reason.text)}"
 
 
 def test_a_known_weakness_is_a_go_of_a_run_that_was_not_as_expected() -> None:
@@ -101,4 +104,5 @@ def test_a_night_is_decided_as_one() -> None:
     assert text.startswith("CANNOT SAY: the night")
     assert "2 scenarios judged, and the policy asks for 3" in text
     assert "By itself, without the policy: As expected" in text
+    assert markdown.night_lines(told, [], decided)[0].startswith("## CANNOT SAY by `gate.toml` on ")
     assert "CANNOT SAY by gate.toml." in "\n".join(terminal.night_lines(told, terminal.Look(), decided))
