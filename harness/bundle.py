@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness import outage, plan
+from harness import outage, plan, whole
 from harness.errors import UsageError
 
 JSON = dict[str, Any]
@@ -71,7 +71,8 @@ def _files(folder: Path, scenarios: Path) -> Iterator[tuple[str, Path]]:
     """What is packed, by its name in the bundle."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.is_symlink() and name != LIST and not name.startswith(f"{SCENARIOS}/"):
+        ours = name not in (LIST, whole.ROOM) and not name.startswith(f"{SCENARIOS}/")
+        if ours and path.is_file() and not path.is_symlink():
             yield name, path
     kept = folder / SCENARIOS
     root = kept if kept.is_dir() else scenarios

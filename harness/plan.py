@@ -157,6 +157,7 @@ def new_run(reports: Path) -> Path:
     now = datetime.now(UTC)
     folder = reports / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     (folder / "scenarios").mkdir(parents=True)
+    whole.keep_room(folder)
     return folder
 
 

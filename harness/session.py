@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import plan
+from harness import plan, whole
 from harness.errors import UnknownName, UsageError
 from harness.plan import Plan, Planned, Skipped
 from harness.run import holding
@@ -195,6 +195,7 @@ class Session:
         self.verdict = plan.merged(folder, seconds=round(time.monotonic() - self.began, 1))
         schema.validate(self.verdict)
         plan.write_json(folder / "verdict.json", self.verdict)
+        whole.give_room(folder)
         self.decided = gate.of_run(self.reports, self.verdict)
         try:
             page.write(folder, baseline.known(self.reports), self.decided)

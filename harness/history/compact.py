@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import whole
 from harness.errors import HistoryError
 from harness.history._columnar import LINES, SUMMARY, connect
 from harness.history._rowform import RowForm
 from harness.history.reader import History
-from harness.history.recorder import sync_folder, write_synced
 from harness.history.rows import VERSION
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def compact(folder: Path) -> None:
             raise HistoryError(
                 f"still being written: {', '.join(writing)}", where=str(folder), fix="close its recorders first"
             )
-        write_synced(folder / SUMMARY, _dumped(_write(folder, history.form, history)))
+        whole.write_text(folder / SUMMARY, _dumped(_write(folder, history.form, history)), synced=True)
     for pattern in _ROW_FILES:
         for path in folder.glob(pattern):
             path.unlink()
-    sync_folder(folder)
+    whole.sync_folder(folder)
 
 
 def _write(folder: Path, form: RowForm, history: History) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def _write(folder: Path, form: RowForm, history: History) -> dict[str, Any]:
     ]
     _write_lines(folder, form.lines())
     for table in ("operations", "sightings"):
-        sync_folder(folder / table)
-    sync_folder(folder)
+        whole.sync_folder(folder / table)
+    whole.sync_folder(folder)
     return {
         "version": VERSION,
         "nonce": history.nonce,
@@ -104,5 +104,5 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def _dumped(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1) + "\n").encode()
+def _dumped(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=1) + "\n"

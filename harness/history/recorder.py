@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from harness import whole
 from harness.errors import HistoryError
 from harness.history import clock, rows
 from harness.history._files import GrowingFile, Texts, as_text, header, plain
@@ -237,7 +238,7 @@ class Recorder:
         return key
 
     def _failed(self, error: OSError) -> HistoryError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in whole.FULL:
             self.full = True
             self._flag(rows.FULL)  # the header's block exists, so that this much can still be written
         return HistoryError(f"cannot write: {error.strerror}", where=str(self.folder), fix=_DISK_FULL)
@@ -267,24 +268,4 @@ class Recorder:
 def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
     """Writes the history's meta.json, whole or not at all; again whenever more is known."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_synced(folder / META, (json.dumps(meta, indent=1, sort_keys=True) + "\n").encode())
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Replaces a file, so that after a crash it is the old one or the new one, and whole."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes what was created, renamed or removed in a folder survive a power loss."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    whole.write_text(folder / META, json.dumps(meta, indent=1, sort_keys=True) + "\n", synced=True)

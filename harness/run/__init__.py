@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from harness import whole
 from harness.errors import HarnessError, UnknownName, UsageError
 from harness.verdict import Doubt
 
@@ -84,7 +85,11 @@ class Run:
             finally:
                 self._world = None
         verdict = judging.judge_scenario(self.setting.folder)
-        judging.keep(self.setting.folder, self.setting.system)
+        try:
+            judging.keep(self.setting.folder, self.setting.system)
+        except OSError as error:  # a disk that is full costs what stands beside the verdict
+            if error.errno not in whole.FULL:
+                raise
         if raised is not None:
             raise raised
         return verdict

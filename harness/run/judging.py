@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness import whole
 from harness.guarantees import judge
 from harness.guarantees._base import NS, end_ns
 from harness.history.reader import FaultSpan, History
-from harness.history.recorder import write_synced
 from harness.history.rows import Outcome
 from harness.history.shown import REDACTED, escaped, without_credentials
 from harness.system.loader import secrets
@@ -30,8 +30,7 @@ TAB = "\t"
 def judge_scenario(folder: Path) -> JSON:
     """Judges the history in `folder`/history and writes `folder`/verdict.json; returns what it wrote."""
     verdict = _verdict(History.open(folder / "history", still=True))
-    text = json.dumps(verdict, indent=1) + "\n"
-    write_synced(folder / "verdict.json", text.encode())
+    whole.write_text(folder / "verdict.json", json.dumps(verdict, indent=1) + "\n", synced=True)
     return verdict
 
 
@@ -126,6 +125,7 @@ def keep(folder: Path, system: SystemFile) -> None:
     """What the folder holds beside the verdict: the history in columns, each node's output, the system file.
 
     The output has its controls as escapes, so that no terminal obeys them; the system file is without its secrets.
+    Raises OSError where there is no room: the history is then as it was recorded.
     """
     from harness.history.compact import compact
 
