@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --dist loadfile -rfER --reruns 2 --only-rerun "THIS MACHINE WAS TOO BUSY"
 N ?= 10
 
+# Services and loads are started by the hundred: what they import is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup nightly test bench rounds lint clean lock
 .DEFAULT_GOAL := nightly
 
