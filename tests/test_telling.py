@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,8 +187,7 @@ def launched(reports: Path, *scenarios: JSON) -> Any:
 
     def main(arguments: list[str]) -> int:
         folder = Path(arguments[arguments.index("--nats-folder") + 1])
-        (folder / "scenarios").rmdir()
-        folder.rmdir()
+        shutil.rmtree(folder)
         made(folder.parent, folder.name, *scenarios)
         launching.judge_again(reports, str(folder), quiet=True)
         (folder.parent.parent / "summary").unlink(missing_ok=True)
