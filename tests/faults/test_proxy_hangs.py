@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from harness import Run, reconnects
 from harness.faults._base import EFFECT_WITHIN_S
 from harness.history.reader import History
 from harness.verdict import Doubt
+from tests.stopping import stand_still
 
 from .lab import judged
 
@@ -29,7 +28,7 @@ def test_a_proxy_that_hangs_is_replaced_and_its_link_s_timings_are_in_doubt(kind
 
         def hang() -> None:
             """Behind the harness' back: what it orders is not answered."""
-            os.kill(link.proxy_pid, signal.SIGSTOP)
+            stand_still(link.proxy_pid)
 
         if at == "inject":
             world.stage = replace(world.stage, injecting=hang)

@@ -22,6 +22,7 @@ import nats
 import pytest
 
 from harness.system.loader import load_system
+from tests.stopping import stand_still
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "orders"
 NAMES = ("broker", "depot", "packer-0", "packer-1", "shop")
@@ -78,11 +79,6 @@ class Stack:
 
     def send(self, name: str, number: signal.Signals) -> None:
         self.running[name].send_signal(number)
-
-    async def states(self, name: str) -> set[str]:
-        """The states of a process' tasks: T when all are stopped."""
-        tasks = Path(f"/proc/{self.running[name].pid}/task").glob("*/stat")
-        return {task.read_text().rpartition(")")[2].split()[0] for task in tasks}
 
     def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """End one process; its exit code."""
@@ -204,7 +200,7 @@ async def test_orders_of_a_dead_packer_are_shipped_once(stack: Stack, http: aioh
         return (await consumer())[1]
 
     await until(consumer, (2, 0))  # both packers wait for orders
-    stack.send("depot", signal.SIGSTOP)  # it has the packers' requests, and answers none
+    stand_still(stack.running["depot"].pid)  # it has the packers' requests, and answers none
     numbers = [await order(http, stack, f"death-{n}") for n in range(12)]
     await until(in_hand, len(numbers))
     await client.close()
@@ -247,8 +243,7 @@ async def test_what_the_shop_refuses(stack: Stack, http: aiohttp.ClientSession) 
 
     await until(word, "rejected")
 
-    stack.send("broker", signal.SIGSTOP)
-    await until(lambda: stack.states("broker"), {"T"})
+    stand_still(stack.running["broker"].pid)
     async with http.post(url, json={"buyer": {"remark": "r"}, "articles": ["tea"]}) as answer:
         stack.send("broker", signal.SIGCONT)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")

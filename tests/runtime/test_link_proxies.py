@@ -14,6 +14,7 @@ from harness.runtime._links import ProxyLink
 from harness.runtime._runtime import SystemRuntime
 from harness.runtime.processes import Processes
 from harness.runtime.proxy import ProxyHangs, Toxic
+from tests.stopping import stand_still
 
 from .conftest import both
 from .world import Lines, Wire, cancelled
@@ -22,7 +23,7 @@ from .world import Lines, Wire, cancelled
 @both
 async def test_a_proxy_that_hangs_is_replaced_and_told_again(link: ProxyLink, wire: Wire, lines: Lines) -> None:
     pid = link.proxy_pid
-    os.kill(pid, signal.SIGSTOP)  # behind the link's back: its API hangs
+    stand_still(pid)  # behind the link's back: its API hangs
     await link.cut("silent")
     assert link.proxy_pid != pid
     assert await wire.ended()
@@ -69,9 +70,7 @@ async def test_a_cut_that_was_cancelled_is_mended(link: ProxyLink, wire: Wire) -
 
 async def test_a_cut_that_was_cancelled_on_its_way_never_comes_after_the_mending(link: ProxyLink, wire: Wire) -> None:
     for _ in range(8):
-        os.kill(link.proxy_pid, signal.SIGSTOP)  # the order lies in the proxy's socket while the cut is given up
-        while link.proxy_state() != "T":
-            await asyncio.sleep(0.001)
+        stand_still(link.proxy_pid)  # the order lies in the proxy's socket while the cut is given up
         cut = asyncio.ensure_future(link.cut("silent"))
         await asyncio.sleep(0.02)
         cut.cancel()
@@ -131,7 +130,7 @@ async def test_what_a_proxy_did_not_take_as_asked_is_an_error(link: ProxyLink) -
 
 
 async def test_both_ways_to_the_api_have_deadlines(link: ProxyLink) -> None:
-    os.kill(link.proxy_pid, signal.SIGSTOP)
+    stand_still(link.proxy_pid)
     for call in (link._api.toxics, link._api.state):
         started = time.monotonic()
         with pytest.raises(ProxyHangs):

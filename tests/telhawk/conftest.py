@@ -27,6 +27,7 @@ from telhawk.problems import serving
 from telhawk.search.__main__ import run as run_search
 from telhawk.settings import Settings
 from telhawk.web.__main__ import run as run_web
+from tests.stopping import stand_still
 
 NATS_SERVER = Path(sys.executable).with_name("nats-server")
 
@@ -77,17 +78,7 @@ class Broker:
 
     async def pause(self) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        await until(self._stopped)
-
-    async def _stopped(self) -> bool:
-        assert self._process is not None
-        states = [task.read_text().rsplit(")", 1)[1].split()[0] for task in self._task_files()]
-        return set(states) == {"T"}
-
-    def _task_files(self) -> list[Path]:
-        assert self._process is not None
-        return list(Path(f"/proc/{self._process.pid}/task").glob("*/stat"))
+        stand_still(self._process.pid)
 
     def resume(self) -> None:
         if self._process is not None:

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from telhawk.circuit import FAILURES
 from telhawk.problems import serving
+from tests.stopping import stand_still
 from tests.telhawk.conftest import Broker, FakeStore, Link, Stack, free_port, until
 
 SUBMIT, SEARCH = "/api/async-query/submit", "/api/search"
@@ -218,7 +219,7 @@ async def test_a_paused_search_stalls_nothing(stack: Stack, other_broker: Broker
     await stack.search("search-1", TELHAWK_HARDENING=hardening)
     await stack.web(TELHAWK_HARDENING=hardening, SEARCH_URL=f"http://127.0.0.1:{port}")
     assert (await stack.call("POST", SEARCH, json=QUERY))[0] == 200
-    paused.send_signal(signal.SIGSTOP)
+    stand_still(paused.pid)
     asked = asyncio.create_task(asking(stack, 4.5, 0.05))
     for n in range(20):
         query_id = await stack.submit(f"marker:{n}")
@@ -248,7 +249,7 @@ async def test_without_downstream_a_paused_search_holds_whoever_asks(stack: Stac
     port = str(free_port())
     paused = await stack.process("search", PORT=port, TELHAWK_HARDENING="none")
     await stack.web(TELHAWK_HARDENING="none", SEARCH_URL=f"http://127.0.0.1:{port}")
-    paused.send_signal(signal.SIGSTOP)
+    stand_still(paused.pid)
     timeout = aiohttp.ClientTimeout(total=3)
     held = [asyncio.create_task(stack.call("POST", SEARCH, json=QUERY, timeout=timeout)) for _ in range(10)]
     ended = await asyncio.gather(*held, return_exceptions=True)
