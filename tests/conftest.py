@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Generator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -58,7 +59,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(f"{NO_ENGINE}: {why_not()}")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["latest_s"] = WITNESS.latest_s
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of several is done."""
+    WITNESS.latest_s = max(WITNESS.latest_s, getattr(node, "workeroutput", {}).get("latest_s", 0.0))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    late_ms = 1000 * WITNESS.latest_s
+    terminalreporter.write_line(f"what asked to wake after 10 ms did so at most {late_ms:,.0f} ms later")
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_ENGINE in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(

@@ -28,9 +28,10 @@ class TooBusy(AssertionError):
 
 
 class Witness:
-    """Watches as long as its process lives."""
+    """Watches as long as its process lives; `latest_s` is the most that it woke too late."""
 
     def __init__(self) -> None:
+        self.latest_s = 0.0
         self._late: deque[tuple[float, float]] = deque(maxlen=1000)
         threading.Thread(target=self._watch, name="witness", daemon=True).start()
 
@@ -53,5 +54,6 @@ class Witness:
             asked = monotonic() + MOMENT_S
             sleep(MOMENT_S)
             late = monotonic() - asked
+            self.latest_s = max(self.latest_s, late)
             if late >= LATE_S:
                 self._late.append((monotonic(), late))
