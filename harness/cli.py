@@ -14,7 +14,7 @@ from typing import Any, Never, ParamSpec
 
 import click
 
-from harness import deciding
+from harness import deciding, incidents
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
 from harness.history.shown import on_lines
 from harness.options import REPORTS, json_option, system_option
@@ -376,7 +376,7 @@ def clean(runs: bool, keep: int, images: bool, as_json: bool) -> int:
     return 2 if left else 0
 
 
-for one in (*commands.COMMANDS, *deciding.COMMANDS):
+for one in (*commands.COMMANDS, *incidents.COMMANDS, *deciding.COMMANDS):
     main.add_command(one)
 
 

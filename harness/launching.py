@@ -46,6 +46,8 @@ class Asked:
     seed: int | None = None
     nodeids: tuple[str, ...] = ()
     hold: str = ""
+    record: str = ""
+    rate: str = ""
 
 
 def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | None, int]:
@@ -118,7 +120,7 @@ def _prepare(asked: Asked) -> Asked:
         binaries.nats_server(system.broker.version, progress)
         binaries.toxiproxy_server(progress)
     fixed = any(service.fixed for service in system.services.values())
-    jobs = 1 if fixed or asked.hold else side_by_side(asked.jobs, runtime, count)
+    jobs = 1 if fixed or asked.hold or asked.record else side_by_side(asked.jobs, runtime, count)
     return replace(asked, runtime=runtime, jobs=jobs)
 
 
@@ -140,6 +142,8 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
         *("--nats-runtime", asked.runtime, "--nats-reports", str(reports.absolute())),
         *(("-k", asked.keyword) if asked.keyword else ()),
         *(("--nats-hold", asked.hold) if asked.hold else ()),
+        *(("--nats-record", asked.record) if asked.record else ()),
+        *(("--nats-rate", asked.rate) if asked.rate else ()),
     ]
     parallel = ["-n", str(asked.jobs), "--dist", "load", "--maxschedchunk", "1"] if (asked.jobs or 1) > 1 else []
     plugins = [
@@ -162,7 +166,7 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
 
 def _is_watched(asked: Asked) -> bool:
     """Whether somebody sees it go on, on a terminal that shows more than lines; a run that stops speaks by itself."""
-    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb" or asked.hold:
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb" or asked.hold or asked.record:
         return False
     try:
         Path("/dev/tty").open("w").close()
@@ -175,7 +179,8 @@ def _settings(asked: Asked) -> dict[str, str | None]:
     """What was asked, as the session takes it."""
     seed = None if asked.seed is None else str(asked.seed)
     chosen = {"system": asked.system, "states": asked.states, "hardening": asked.hardening, "runtime": asked.runtime}
-    return {**chosen, "seed": seed, "hold": asked.hold, "reports": None, "folder": None}
+    kept = {"hold": asked.hold, "record": asked.record, "rate": asked.rate}
+    return {**chosen, **kept, "seed": seed, "reports": None, "folder": None}
 
 
 def look() -> terminal.Look:

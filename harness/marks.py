@@ -27,6 +27,8 @@ SETTINGS = {
     "seed": "the seed of what is drawn by chance",
     "runtime": "where the system runs: processes, containers, or auto: containers where an engine answers",
     "hold": "where to stop until Enter is pressed: faults (before each), end (before the system is taken down)",
+    "record": "the outage file into which faults that are typed at the terminal are recorded; it is there, and empty",
+    "rate": "operations a second while an outage is recorded; else as the system file has it",
     "reports": "the folder in which the run is written",
     "folder": "the run's own folder; made anew where none is named",
 }

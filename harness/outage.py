@@ -7,10 +7,11 @@ without `at` happens as soon as the one before it in the file is over.
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import tomllib
 import types
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,22 +164,27 @@ def _promise(name: str, bounds: dict[str, float], *, where: str = "") -> Guarant
 def scenario(path: Path) -> types.ModuleType:
     """A module with the one scenario that a file is."""
     outage = load(path)
-    module = types.ModuleType(path.name, outage.says)
+    return module(path, outage.says, outage.needs(), functools.partial(play, outage))
+
+
+def module(path: Path, says: str, what: Sequence[str], happens: Callable[[Run], Awaitable[None]]) -> types.ModuleType:
+    """A module whose one scenario is called as the file, and needs `what` of a system."""
+    made = types.ModuleType(path.name, says)
     name = re.sub(r"\W", "_", path.name.removesuffix(SUFFIX))
 
     async def test(run: Run) -> None:
-        await play(outage, run)
+        await happens(run)
 
-    test.__doc__ = outage.says
+    test.__doc__ = says
     test.__code__ = test.__code__.replace(co_filename=str(path), co_firstlineno=1)
-    test.__module__ = module.__name__
-    setattr(module, f"test_{name}", needs(*outage.needs())(test))
-    return module
+    test.__module__ = made.__name__
+    setattr(made, f"test_{name}", needs(*what)(test))
+    return made
 
 
 async def play(outage: Outage, run: Run) -> None:
     """Offers the work, lets happen what the file tells, and waits until the system has recovered."""
-    async with run.load(times=_times(outage, run)):
+    async with run.load(times=times(outage.rate, run)):
         await run.steady(outage.lead_s)
         began, before = asyncio.get_running_loop().time(), asyncio.Event()
         before.set()
@@ -203,7 +209,7 @@ async def _happens(
         await before.wait()
     else:
         await asyncio.sleep(began + start_s / outage.faster - asyncio.get_running_loop().time())
-    targets = [_target(run, word) for word in event.targets]
+    targets = [target(run, word) for word in event.targets]
     for number in range(event.repeat):
         if number:
             await asyncio.sleep(event.every_s / outage.faster)
@@ -212,13 +218,14 @@ async def _happens(
     over.set()
 
 
-def _times(outage: Outage, run: Run) -> float:
-    """How many times the usual rate that is."""
+def times(rate: float | None, run: Run) -> float:
+    """How many times the usual rate so many operations a second are."""
     usual = [workload.rate for workload in run.setting.system.workloads.values() if workload.usual]
-    return outage.rate / sum(usual) if outage.rate is not None else 1.0
+    return rate / sum(usual) if rate is not None else 1.0
 
 
-def _target(run: Run, word: str) -> Node | Sequence[Node] | None:
+def target(run: Run, word: str) -> Node | Sequence[Node] | None:
+    """What a word of `on` names in a run. Raises UsageError where there is no such thing."""
     if word == "broker":
         return run.broker
     if word == "entry":

@@ -83,13 +83,17 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """An outage file is a scenario, where a system is named."""
-    if not file_path.name.endswith(".outage.toml") or session_of(parent.config) is None:
+    """An outage file is a scenario, where a system is named; one that is to be recorded is the scenario of doing so."""
+    session = session_of(parent.config) if file_path.name.endswith(".outage.toml") else None
+    if session is None:
         return None
-    from harness import outage
+    from harness import outage, recording
 
     try:
-        made = outage.scenario(file_path)
+        if session.record is not None and session.record.path.samefile(file_path):
+            made = recording.scenario(session.record)
+        else:
+            made = outage.scenario(file_path)
     except UsageError as error:
         raise pytest.Collector.CollectError(on_lines(error)) from error
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import plan, whole
+from harness import plan, recording, whole
 from harness.errors import UnknownName, UsageError
 from harness.plan import Plan, Planned, Skipped
 from harness.run import holding
@@ -43,6 +43,7 @@ class Session:
     seed: int
     runtime: str
     hold: frozenset[str]
+    record: recording.Asked | None
     root: Path
     reports: Path
     began: float
@@ -61,13 +62,15 @@ class Session:
         seed = asked["seed"] or str(random.SystemRandom().randrange(2**31))
         if not seed.isdecimal():
             raise UsageError(f"the seed is a whole number, not {seed!r}", where="--seed")
+        states = _states(system, asked["states"], asked["hardening"])
         return cls(
             system=system,
             asked=asked,
-            states=_states(system, asked["states"], asked["hardening"]),
+            states=states,
             seed=int(seed),
             runtime=choosing.known(asked["runtime"] or choosing.PROCESSES),
             hold=holding.asked(asked.get("hold") or ""),
+            record=recording.asked(asked.get("record") or "", asked.get("rate") or "", states),
             root=root,
             reports=root / (asked["reports"] or "reports"),
             began=time.monotonic(),

@@ -112,6 +112,8 @@ class Fault(ABC):
     """What a smallest example asks beside its targets, so that each fault can be tried by itself."""
     WHOLE_BEFORE: ClassVar[bool] = True
     """Whether the probe can cross the links before the fault, which is then waited for."""
+    LASTS: ClassVar[bool] = True
+    """Whether it goes on until it is healed; else it is over by itself, and healing waits for that."""
 
     id: int = field(default=0, init=False)
     link_times: dict[LinkKey, int] = field(default_factory=dict, init=False)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic_ns
+from typing import ClassVar
 
 from harness.errors import HarnessError, UsageError
 from harness.faults._base import Fault, LinkKey, OwnWay, now_ns
@@ -22,6 +23,7 @@ FIRST_WRITER = 1000
 class Publishing(Fault):
     """Messages to one subject, from the harness' own connection. They hit no link, and leave nothing to heal."""
 
+    LASTS: ClassVar[bool] = False
     subject: str | None = None
     """None: where the system's work is published, as its file tells (docs/faults.md)."""
 

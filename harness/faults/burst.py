@@ -26,6 +26,7 @@ class Burst(Fault):
 
     kind: ClassVar[str] = "burst"
     EXAMPLE: ClassVar[Mapping[str, object]] = {"times": 4.0, "seconds": 1.0}
+    LASTS: ClassVar[bool] = False
     times: float
     seconds: float
     _until_ns: int = field(default=0, init=False, repr=False)

@@ -22,6 +22,7 @@ class RollingRestart(Down):
     """
 
     kind: ClassVar[str] = "rolling_restart"
+    LASTS: ClassVar[bool] = False
     replicas: Sequence[Node]
     by: How = "terminate"
 

@@ -140,6 +140,12 @@ class Run:
             )
         return world.runtime.nodes[providers[0]]
 
+    def where(self) -> list[str]:
+        """A line a node: whether it is up, its address past the proxies, and its folder."""
+        from harness.run import holding
+
+        return list(holding.where(self._opened().runtime))
+
     # ---- work and waits -------------------------------------------------------------------------------------------
 
     @asynccontextmanager

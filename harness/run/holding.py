@@ -25,7 +25,7 @@ def asked(text: str) -> frozenset[str]:
         raise UnknownName(word, [FAULTS, END], kind="place to stop", where="--nats-hold")
     if words:
         try:
-            os.close(_opened())
+            os.close(opened())
         except OSError as error:
             fix = "run it in a terminal"
             raise UsageError("there is no terminal to stop at", where="--nats-hold", fix=fix) from error
@@ -34,9 +34,9 @@ def asked(text: str) -> frozenset[str]:
 
 async def hold(runtime: Runtime, before: str) -> None:
     """Tells where everything is, and waits for a line on the terminal, at most LONGEST_S."""
-    terminal = _opened()
+    terminal = opened()
     try:
-        text = "\n".join(["", f"stopped before {before}", *_where(runtime), "Enter goes on: "])
+        text = "\n".join(["", f"stopped before {before}", *where(runtime), "Enter goes on: "])
         os.write(terminal, text.encode())
         loop, line = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(terminal, line.set)
@@ -51,11 +51,12 @@ async def hold(runtime: Runtime, before: str) -> None:
         os.close(terminal)
 
 
-def _opened() -> int:
+def opened() -> int:
+    """The terminal that this process was started on. Raises OSError where it has none."""
     return os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
 
 
-def _where(runtime: Runtime) -> Iterator[str]:
+def where(runtime: Runtime) -> Iterator[str]:
     """A line a node: its state, its address past the proxies, and its folder."""
     width = max(map(len, runtime.nodes), default=0)
     for name, node in runtime.nodes.items():

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.runtime import binaries
-from harness.starting import _toml
 from harness.starting._interpolation import variables
 from harness.starting._parts import Part, parts
 from harness.starting._roles import Roles, image_name, roles_of
 from harness.starting._services import Compose, Service
+from harness.system import _toml
 
 WIDTH = 118
 LONGEST_ENV = 100

@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.starting import _toml
 from harness.starting._compose import read
 from harness.starting._system_file import made_from
 from harness.starting.init import SYSTEM_FILE
+from harness.system import _toml
 from harness.system.loader import load_system
 
 JSON = dict[str, object]

@@ -37,7 +37,16 @@ class Terminal:
         return self.shown[before:]
 
     def press_enter(self) -> None:
-        os.write(self._ours, b"\n")
+        self.types("\n")
+
+    def types(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def answers(self, line: str, words: str) -> str:
+        """What it shows to a line, up to its next question."""
+        self.types(f"{line}\n")
+        shown = self.read_until(words)
+        return shown if shown.endswith("\n> ") else shown + self.read_until("\n> ")
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -18,6 +18,11 @@ def lines(value: str) -> str:
     return f'"""\n{escaped}"""'
 
 
+def plain(value: int | float | bool) -> str:
+    """A number, true or false."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
 def key(name: str) -> str:
     """A key, quoted where it has to be."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else text(name)
