@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from harness.history.shown import escaped
 from harness.options import REPORTS, system_option
 from harness.report.text import count
 from harness.runtime.choosing import PROCESSES, RUNTIMES
@@ -57,12 +59,13 @@ def record(path: Path, system: str, state: str | None, hardening: str | None, ru
     recording.reserve(path)
     code = launching.INTERRUPTED
     try:
-        folder, code = launching.launch(asked, REPORTS)
-        launching.tell([folder] if folder else [])
+        with suppress(KeyboardInterrupt):
+            folder, code = launching.launch(asked, REPORTS)
+            launching.tell([folder] if folder else [])
     finally:
         events = recording.release(path)
-        for line in _told(asked, path, events, " so far" if code == launching.INTERRUPTED else ""):
-            click.echo(line)
+    for line in _told(asked, path, events, " so far" if code == launching.INTERRUPTED else ""):
+        click.echo(escaped(line))
     return code
 
 

@@ -56,6 +56,15 @@ def test_each_command_says_more_than_its_name_and_shows_how_it_is_typed(name: st
         assert [words[0] for words in examples(text)] in ([name], [name, name], [name] * 3)
 
 
+def test_what_the_help_of_a_recording_shows_can_be_typed() -> None:
+    record = COMMANDS["outage"].commands["record"]  # type: ignore[attr-defined]
+    typed = [*examples(shown("outage", "record")), *examples(shown("outage"))]
+    assert len(typed) == 3
+    for words in typed:
+        assert words[:2] == ["outage", "record"]
+        record.make_context("nats-harness", words[2:])
+
+
 @pytest.mark.parametrize(
     "words", [words for name in ("", *COMMANDS) for words in examples(shown(*filter(None, [name])))]
 )

@@ -105,17 +105,17 @@ def scenario(asked: Asked) -> types.ModuleType:
 
 
 async def record(asked: Asked, run: Run) -> None:
-    """Offers the work, injects what is typed, writes the file, and waits until the system has recovered."""
+    """Offers the work, injects what is typed, and waits until the system has recovered.
+
+    The file is written each time that a fault is over, so that it is there whatever ends this.
+    """
     from harness.recording.prompt import Prompt, terminal
 
     with terminal() as shown:
         async with run.load(times=outage.times(asked.rate, run)):
             await run.steady(LEAD_S)
-            prompt = Prompt(run, shown)
-            try:
-                await prompt.talk()
-            finally:
-                write(asked, prompt.injected, run.setting.system.system.name, shown)
+            system = run.setting.system.system.name
+            await Prompt(run, shown, lambda injected: write(asked, injected, system, shown)).talk()
             await run.recovered()
             await run.steady(2)
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,10 +89,20 @@ def terminal() -> Iterator[Terminal]:
 
 
 class Prompt:
-    """What is typed at a terminal, and becomes of it. `injected` are the faults in the order in which they began."""
+    """What is typed at a terminal, and becomes of it. `injected` are the faults in the order in which they began.
 
-    def __init__(self, run: Run, terminal: Terminal, longest_s: float = holding.LONGEST_S) -> None:
+    `over` is called with them each time that one of them is over.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        terminal: Terminal,
+        over: Callable[[list[Injected]], None],
+        longest_s: float = holding.LONGEST_S,
+    ) -> None:
         self.injected: list[Injected] = []
+        self._told_over = over
         self._run, self._terminal, self._longest_s = run, terminal, longest_s
         self._lines = _Tail(run.setting.folder / "history" / "lines-runner.jsonl")
         self._on: dict[int, _On] = {}
@@ -183,6 +193,7 @@ class Prompt:
                 one.injected.lines += self._lines.since(one.read_from, one.id)
                 del self._on[one.number]
                 self._terminal.say(self._ended(one))
+                self._told_over(self.injected)
             one.begun.set()
             one.done.set()
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 
-from harness import recording
+from harness import outage, recording
 from harness.errors import HarnessError, UnknownName, UsageError
 from harness.history.recorder import Recorder
 from harness.outage import Event
@@ -129,7 +129,7 @@ async def talked(
     stub: Stub, typist: Typist, types: Callable[[Prompt], Awaitable[None]], longest_s: float = WITHIN_S
 ) -> Prompt:
     """A prompt at which somebody types what they type, from the first question to its end."""
-    prompt = Prompt(cast(Run, stub), Terminal(typist.theirs), longest_s)
+    prompt = Prompt(cast(Run, stub), Terminal(typist.theirs), lambda injected: None, longest_s)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(prompt.talk())
         await typist.sees("\n> ")
@@ -288,27 +288,31 @@ async def test_what_cannot_be_healed_ends_it_and_heals_the_others(stub: Stub, ty
     assert "2 kill broker: over after 0." in await typist.sees("and not healed")
 
 
-async def test_an_interrupt_heals_and_what_was_recorded_is_kept(stub: Stub, typist: Typist, tmp_path: Path) -> None:
-    prompt = Prompt(cast(Run, stub), Terminal(typist.theirs))
+async def test_what_is_over_is_kept_at_once_and_an_interrupt_ends_the_rest(
+    stub: Stub, typist: Typist, tmp_path: Path
+) -> None:
+    path, shown = tmp_path / "mine.outage.toml", Terminal(typist.theirs)
+    asked = recording.Asked(path, None)
+    prompt = Prompt(cast(Run, stub), shown, lambda injected: recording.write(asked, injected, "bare", shown))
     talk = asyncio.create_task(prompt.talk())
     await typist.sees("> ")
-    await typist.asks("pause broker", "1 pause broker: on")
+    await typist.asks("kill broker", "1 kill broker: on")
+    await typist.asks("pause broker", "2 pause broker: on")
+    assert not path.exists()
+    await typist.asks("over 1", "1 kill broker: over")
+    assert [event.what for event in outage.load(path).events] == ["kill"]
     await asyncio.sleep(0.2)
     talk.cancel()
     with pytest.raises(asyncio.CancelledError):
         await talk
-    (event,) = events(prompt)
-    assert event.what == "pause"
-    assert 0.2 <= event.for_s < 2
-    path = tmp_path / "mine.outage.toml"
-    recording.reserve(path)
-    recording.write(recording.Asked(path, None), prompt.injected, "bare", Terminal(typist.theirs))
-    assert recording.release(path) == 1
+    _, paused = outage.load(path).events
+    assert (paused.what, paused.for_s) == ("pause", events(prompt)[1].for_s)
+    assert 0.2 <= paused.for_s < 5
 
 
 async def test_a_terminal_that_is_gone_is_the_end(stub: Stub) -> None:
     ours, theirs = pty.openpty()
-    prompt = Prompt(cast(Run, stub), Terminal(theirs))
+    prompt = Prompt(cast(Run, stub), Terminal(theirs), lambda injected: None)
     os.close(ours)
     await asyncio.wait_for(prompt.talk(), WITHIN_S)
     os.close(theirs)

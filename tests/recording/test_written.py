@@ -82,6 +82,12 @@ def test_what_was_not_healed_lasted_until_healing_began() -> None:
     assert [event["for_s"] for event in events(injected("burst times=2 seconds=9", 0, 1, 3, None))] == [2.0]
 
 
+def test_what_is_still_on_is_left_out() -> None:
+    on = injected("pause broker", 0, 1)
+    assert [event["at"] for event in events(on, injected("kill broker", 3, 4, 5, 6))] == [3.0]
+    assert events(on) == []
+
+
 def test_a_file_has_a_place_for_a_sentence_and_the_rate() -> None:
     told = recorded([injected("kill broker", 0, 1, 3, 4)], SAYS, 30.0)
     assert told is not None
