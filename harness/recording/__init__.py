@@ -45,7 +45,9 @@ def asked(path: str, rate: str, states: Mapping[str, State]) -> Asked | None:
         return None
     from harness.run import holding
 
-    _check_name(Path(path))
+    name = Path(path).name
+    if not name.removesuffix(outage.SUFFIX) or not name.endswith(outage.SUFFIX):
+        raise UsageError(f"an outage file is called NAME{outage.SUFFIX}", where=path, fix="name it so")
     if not Path(path).is_file() or Path(path).stat().st_size:
         fix = "nats-harness outage record, which makes it, or make it yourself"
         raise UsageError("what is recorded goes into a file that is there, and empty", where=path, fix=fix)
@@ -72,14 +74,8 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _check_name(path: Path) -> None:
-    if not path.name.removesuffix(outage.SUFFIX) or not path.name.endswith(outage.SUFFIX):
-        raise UsageError(f"an outage file is called NAME{outage.SUFFIX}", where=str(path), fix="name it so")
-
-
 def reserve(path: Path) -> None:
-    """Makes the file, empty. Raises UsageError where it is there already, is called otherwise, or cannot be made."""
-    _check_name(path)
+    """Makes the file, empty. Raises UsageError where it is there already, or cannot be made."""
     try:
         path.open("x").close()
     except FileExistsError as error:
