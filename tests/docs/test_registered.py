@@ -42,8 +42,10 @@ from harness.observe.health import ANSWERS_WITHIN_S, EVERY_S, LIVE, READY
 from harness.observe.metrics import ANSWERS_WITHIN_S as SCRAPED_WITHIN_S
 from harness.observe.noise import LATE_MS
 from harness.observe.probing import FRESH_EVERY_S, RECORDS_EVERY_S, REQUESTS_EVERY_S
+from harness.recording.written import LEAST_S, SOON_NS
 from harness.report.weaknesses import BEGIN, END, NOT_JUDGED, table
 from harness.run import IN_HAND_WITHIN_S, Run
+from harness.run.holding import LONGEST_S
 from harness.run.waiting import LONGER_S
 from harness.runtime.contract import READY_WITHIN_S
 from harness.runtime.proxy import DEADLINE_S
@@ -253,6 +255,11 @@ NUMBERS = {
         f"Asked every {EVERY_S[READY] * 1000:g} ms",
         f"within {ANSWERS_WITHIN_S:g} s.",
         f"every {EVERY_S[LIVE] * 1000:g} ms, whether it lives",
+    ],
+    "outages.md": [
+        f"After {LONGEST_S} s it ends by itself",
+        f"asked for within {SOON_NS // NS} s of the end",
+        f"Both to {LEAST_S:g} s",
     ],
     "guide.md": [f"at most {LONGER_S:g} s longer", f"at most {IN_HAND_WITHIN_S:g} s"],
 }
