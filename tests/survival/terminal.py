@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,14 +28,19 @@ class Terminal:
 
     def read_until(self, words: str) -> str:
         """What it shows from now until it shows these words."""
-        before, deadline = len(self.shown), time.monotonic() + WITHIN_S
-        while words not in self.shown[before:]:
-            assert time.monotonic() < deadline, self.shown
+        before = len(self.shown)
+        self._read(lambda: words in self.shown[before:])
+        return self.shown[before:]
+
+    def _read(self, enough: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WITHIN_S
+        while not enough():
+            readable, _, _ = select.select([self._ours], [], [], max(0, deadline - time.monotonic()))
+            assert readable, self.shown
             try:
                 self.shown += os.read(self._ours, 4096).decode().replace("\r\n", "\n")
             except OSError as error:  # it has ended
                 raise AssertionError(self.shown) from error
-        return self.shown[before:]
 
     def press_enter(self) -> None:
         self.types("\n")
@@ -43,10 +49,11 @@ class Terminal:
         os.write(self._ours, text.encode())
 
     def answers(self, line: str, words: str) -> str:
-        """What it shows to a line, up to its next question."""
+        """What it shows to a line until it asks for another, these words among it."""
+        before = len(self.shown)
         self.types(f"{line}\n")
-        shown = self.read_until(words)
-        return shown if shown.endswith("\n> ") else shown + self.read_until("\n> ")
+        self._read(lambda: words in self.shown[before:] and self.shown.endswith("\n> "))
+        return self.shown[before:]
 
     def close(self) -> None:
         if self.process.poll() is None:
