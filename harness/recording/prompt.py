@@ -150,7 +150,7 @@ class Prompt:
                     case _:
                         await self._begin(typed(line), tasks)
             except HarnessError as error:
-                self._terminal.say(" ".join(f"{error.what}; {error.fix}".split()).removesuffix(";"))
+                self._terminal.say(_line(f"{error.what}; {error.fix}").removesuffix(";"))
 
     def _number(self, which: list[str]) -> int:
         """The fault that is meant, of those that are on. Raises UsageError."""
@@ -192,7 +192,7 @@ class Prompt:
             if one.number:
                 one.injected.lines += self._lines.since(one.read_from, one.id)
                 del self._on[one.number]
-                self._terminal.say(self._ended(one))
+                self._terminal.say(*self._ended(one))
                 self._told_over(self.injected)
             one.begun.set()
             one.done.set()
@@ -215,16 +215,16 @@ class Prompt:
     def _began(self, one: _On) -> str:
         span = one.injected.span
         if span.effective_ns is None:
-            return f"{one}: it took no effect, so nothing can be judged of this run: {one.injected.failed}"
+            return _line(f"{one}: it took no effect, so nothing can be judged of this run: {one.injected.failed}")
         took_ms = (span.effective_ns - span.asked_ns) / 1e6
         return f"{one}: on since {self._s(span.effective_ns)}, {took_ms:.1f} ms after it was asked for"
 
-    def _ended(self, one: _On) -> str:
+    def _ended(self, one: _On) -> Iterator[str]:
+        """A line; none of what took no effect."""
         span, ended_ns = one.injected.span, one.injected.ended_ns
-        if span.effective_ns is None or ended_ns is None:
-            return f"{one}: over"
-        lasted = f"{one}: over after {(ended_ns - span.effective_ns) / NS:.1f} s"
-        return f"{lasted}, healed at {self._s(span.healed_ns)}" if span.healed_ns else f"{lasted}, and not healed"
+        if span.effective_ns is not None and ended_ns is not None:
+            healed = f"healed at {self._s(span.healed_ns)}" if span.healed_ns else "and not healed"
+            yield f"{one}: over after {(ended_ns - span.effective_ns) / NS:.1f} s, {healed}"
 
     def _s(self, t_ns: int) -> str:
         """A moment in seconds after the first effect."""
@@ -272,6 +272,11 @@ class _Tail:
             file.seek(offset)
             found = [json.loads(line) for line in file if b'"fault"' in line and line.endswith(b"\n")]
         return [line for line in found if line["kind"] == "fault" and id_ in (None, line["id"])]
+
+
+def _line(text: str) -> str:
+    """A text of several lines as one."""
+    return " ".join(text.split())
 
 
 def _told(words: Mapping[str, str]) -> Iterator[str]:

@@ -60,7 +60,7 @@ class Stub:
             self._line(number, "asked", fault=kind)
             self.recorder.line("probe", fault=number, link=["load", "broker-0"], way="to", n=1, sent_ns=1, got_ns=2)
             if parameters.get("configuration") == "bad":
-                self._line(number, "failed", detail="no such key")
+                self._line(number, "failed", detail="no such key:\n  a")
             else:
                 self._line(number, "effective")
             try:
@@ -218,12 +218,13 @@ async def test_mistakes_are_told_in_a_line_and_end_nothing(stub: Stub, typist: T
 
 async def test_what_takes_no_effect_is_over_at_once_and_no_part_of_the_file(stub: Stub, typist: Typist) -> None:
     async def types(prompt: Prompt) -> None:
-        told = "1 reload broker configuration=bad: it took no effect, so nothing can be judged of this run: no such key"
-        await typist.asks("reload broker configuration=bad", told)
+        no = "it took no effect, so nothing can be judged of this run: no such key: a\n"
+        await typist.asks("reload broker configuration=bad", f"1 reload broker configuration=bad: {no}")
         await typist.asks("where", "nothing is on")
         typist.types("end\n")
 
     assert kinds(await talked(stub, typist, types)) == []
+    assert "1 reload broker configuration=bad: over" not in typist.shown
 
 
 async def test_what_is_over_by_itself_is_told_when_it_is(stub: Stub, typist: Typist) -> None:
