@@ -77,7 +77,7 @@ def _told(asked: Asked, path: Path, events: int, so_far: str) -> list[str]:
     chosen += [("--runtime", asked.runtime if asked.runtime != PROCESSES else None), ("--seed", str(asked.seed))]
     words = [word for name, value in chosen if value is not None for word in (name, value)]
     command = shlex.join(["nats-harness", "run", *words, "--scenarios", str(path)])
-    return [f"{path}: {count(events, 'event')} recorded{so_far}. They are played by", f"  {command}"]
+    return [f"{path}: {count(events, 'event')} recorded{so_far}. To play it:", f"  {command}"]
 
 
 COMMANDS = (outage,)

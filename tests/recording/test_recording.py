@@ -133,7 +133,7 @@ def test_it_plays_what_was_typed(tmp_path: Path) -> None:
         typed.types("\x04")
         typed.read_until("2 restart broker by=terminate: over after ")
         told = typed.read_until(f"--scenarios {MINE}\n")
-        assert f"{MINE}: 2 events recorded. They are played by\n" in told
+        assert f"{MINE}: 2 events recorded. To play it:\n" in told
         assert typed.process.wait(WITHIN_S) == 0, typed.shown
     recorded = outage.load(tmp_path / MINE)
     assert (recorded.rate, re.sub(r"\d", "0", recorded.says)) == (40.0, "Recorded on 0000-00-00 by hand with bare.")
