@@ -193,7 +193,7 @@ class Session:
         schema.validate(self.verdict)
         plan.write_json(folder / "verdict.json", self.verdict)
         try:
-            page.write(folder, baseline.known(self.reports))
+            page.put(folder, self.verdict, baseline.known(self.reports))
             beside.write(folder, self.verdict)
         except OSError as error:  # the verdict is there, and nothing of it may be lost for want of a page
             again = f"nats-harness judge {self._shown(folder)}"

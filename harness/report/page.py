@@ -36,9 +36,8 @@ DECISIONS = {0: "GO", 1: "NO-GO", 2: "CANNOT SAY", 64: "CANNOT SAY"}
 def write(run_folder: Path, baseline: Sequence[Run] = ()) -> Path:
     """Renders `run_folder`/verdict.json to index.html beside it, and returns that path.
 
-    `baseline` has the runs that it is compared with.
-    The page is replaced at once, never half written. Raises HarnessError where verdict.json is missing, is not JSON,
-    or is not what its schema says.
+    `baseline` has the runs that it is compared with. Raises HarnessError where verdict.json is missing, is not JSON, or
+    is not what its schema says.
     """
     source = run_folder / "verdict.json"
     try:
@@ -50,6 +49,11 @@ def write(run_folder: Path, baseline: Sequence[Run] = ()) -> Path:
             fix="judge the run again, or name the folder of a run that ended",
         ) from error
     validate(verdict)
+    return put(run_folder, verdict, baseline)
+
+
+def put(run_folder: Path, verdict: Mapping[str, Any], baseline: Sequence[Run] = ()) -> Path:
+    """The same for a valid verdict that is at hand. The page is replaced at once, never half written."""
     page = run_folder / "index.html"
     whole.write_text(page, render(verdict, depths(run_folder, verdict), cuts(run_folder, verdict), baseline))
     return page
