@@ -148,9 +148,10 @@ def test_print_shows_the_tables_and_no_tools(chart: Browser) -> None:
 
 
 def test_the_table_of_promises_fits_a_usual_window(tab: Browser, tmp_path: Path) -> None:
-    name = "entry_frozen_from"
+    name = "worker_terminated_alone"
     clients = verdicts.finding("bounded.returns", bound=50, measured=1, unit="connections")
-    run = verdicts.run([verdicts.scenario(name, findings=[clients, *verdicts.good_findings()])])
+    unseen = verdicts.finding("effects", "inconclusive", reason="noise")
+    run = verdicts.run([verdicts.scenario(name, findings=[clients, unseen, *verdicts.good_findings()])])
     file = tmp_path / "index.html"
     file.write_text(page.render(run), "utf-8")
     tab.show(file.as_uri(), width=1280)
