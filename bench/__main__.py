@@ -21,6 +21,7 @@ from bench import (
     containers,
     judging,
     load,
+    page,
     price,
     proxy,
     recording,
@@ -77,6 +78,7 @@ def _benches(*, quick: bool) -> dict[str, Callable[[], list[Figure]]]:
         "proxy": lambda: proxy.figures(rounds=rounds),
         "price": lambda: price.figures(rounds=rounds),
         "side-by-side": side_by_side.figures,
+        "page": lambda: page.figures(rounds=rounds),
         "judging": lambda: judging.figures(rounds=rounds, large=not quick),
     }
 

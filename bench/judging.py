@@ -6,10 +6,7 @@ Whole processes, interpreter and imports included. Every judge must find what wa
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,13 +15,13 @@ from typing import Any
 
 from bench.figures import Figure, middle
 from bench.histories import WRITERS, Planted, make
+from bench.processes import spent
 
 MILLION = 1_000_000
 SMALL, LARGE = 10 * MILLION, 100 * MILLION
 SMALL_S, SMALL_MIB = 3.0, 512
 LARGE_S, LARGE_MIB = 40.0, 1024
 FASTER_THAN_SETS, FASTER_THAN_JOINS = 10.0, 3.0
-ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -105,18 +102,8 @@ def _large() -> list[Figure]:
 
 def judge(name: str, folder: Path, total: int) -> Judged:
     """Runs one judge as a process of its own."""
-    began = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "-m", "bench.judges", name, str(folder), str(total)], cwd=ROOT, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        told = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall_s = time.perf_counter() - began
-    if process.returncode != 0:
-        raise RuntimeError(f"the judge {name!r} ended with {process.returncode}")
-    return Judged(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, json.loads(told))
+    run = spent([sys.executable, "-m", "bench.judges", name, str(folder), str(total)])
+    return Judged(run.wall_s, run.cpu_s, run.mib, json.loads(run.told))
 
 
 def planted_and_the_same(runs: list[Judged], total: int) -> None:

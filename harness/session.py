@@ -201,7 +201,7 @@ class Session:
         whole.give_room(folder)
         self.decided = gate.of_run(self.reports, self.verdict)
         try:
-            page.write(folder, baseline.known(self.reports), self.decided)
+            page.put(folder, self.verdict, baseline.known(self.reports), self.decided)
             beside.write(folder, self.verdict, self.decided)
         except OSError as error:  # the verdict is there, and nothing of it may be lost for want of a page
             again = f"nats-harness judge {self._shown(folder)}"

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +32,14 @@ _FETCHED = 10_000
 _PIECE = 131_072
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 _STEPS = {str(step): step for step in Step}
+_NUMBERS = count()
 
 
 class ColumnarForm:
     """The Parquet files of a folder; nothing of them changes any more."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self._schema = folder, f"history_{next(_NUMBERS)}"
         where = str(folder / SUMMARY)
         try:
             self.summary: dict[str, Any] = json.loads((folder / SUMMARY).read_bytes())
@@ -61,8 +64,11 @@ class ColumnarForm:
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """A database of our own, in memory, with both tables as views."""
-        connection = connect()
+        """A schema of our own, with both tables as views, in the one database of this process."""
+        connection = database().cursor()
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
+        weakref.finalize(self, _drop, connection.cursor(), self._schema).atexit = False
+        connection.execute(f"USE {self._schema}")
         for table, files in (("operations", self.operations_files), ("sightings", self.sightings_files)):
             connection.execute(f"CREATE VIEW {table} AS {select_files(table, files)}")
         return connection
@@ -90,11 +96,25 @@ class ColumnarForm:
         import duckdb
 
         try:
-            cursor = self.connection.cursor().execute(query, args)
+            cursor = self._cursor().execute(query, args)
             while block := cursor.fetchmany(_FETCHED):
                 yield from block
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise HistoryError(f"cannot be read: {error}", where=str(self.folder), fix=DAMAGED) from error
+
+    def columns(self, query: str, *args: object) -> dict[str, Array]:
+        """A query's columns as arrays (masked where one has a NULL)."""
+        import duckdb
+
+        try:
+            found: dict[str, Array] = self._cursor().execute(query, args).fetchnumpy()
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise HistoryError(f"cannot be read: {error}", where=str(self.folder), fix=DAMAGED) from error
+        return found
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self.connection.cursor()
+        return cursor.execute(f"USE {self._schema}")
 
     def each(self, query: str, files: Collection[Path], *args: object) -> Iterator[tuple[Path, dict[str, Array]]]:
         """Asks each file, which stands as $ in the query: its columns as arrays (masked where one has a NULL).
@@ -103,7 +123,7 @@ class ColumnarForm:
         """
         import duckdb
 
-        cursor = self.connection.cursor()
+        cursor = self._cursor()
 
         def asked(file: Path) -> dict[str, Array]:
             name = str(file).replace("'", "''")
@@ -139,6 +159,16 @@ class ColumnarForm:
 def pieces(count: int) -> Iterator[slice]:
     """Ranges of so few rows that what is computed from them stays in the processor's cache."""
     return (slice(first, first + _PIECE) for first in range(0, count, _PIECE))
+
+
+@cache
+def database() -> duckdb.DuckDBPyConnection:
+    """The database of all histories that this process reads: making one costs more than to ask it of a small one."""
+    return connect()
+
+
+def _drop(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
+    connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
 def connect() -> duckdb.DuckDBPyConnection:

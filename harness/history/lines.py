@@ -80,7 +80,12 @@ def parse_lines(data: bytes, where: str, first: int = 1) -> list[dict[str, Any]]
     no JSON object with kind and t_ns.
     """
     found = []
-    for number, raw in enumerate(data.split(b"\n")[:-1], start=first):
+    try:
+        text = data[: data.rfind(b"\n") + 1].decode("utf-8", "surrogatepass")  # once, since there are thousands
+    except UnicodeDecodeError as error:
+        number = first + data.count(b"\n", 0, error.start)
+        raise HistoryError(f"a line is no JSON: {error}", where=f"{where}:{number}", fix=DAMAGED) from error
+    for number, raw in enumerate(text.split("\n")[:-1], start=first):
         try:
             line = json.loads(raw)
         except ValueError as error:

@@ -20,6 +20,7 @@ from harness.history.recorder import META
 from harness.history.rows import Operation, OpId, Outcome, Sighting, Step, marker
 
 if TYPE_CHECKING:
+    import duckdb
     import numpy as np
 
 __all__ = ["NEVER_NS", "FaultSpan", "History", "OpId", "Operation", "Outcome", "Sighting", "Step"]
@@ -36,6 +37,7 @@ class History:
         self.form, self._still = form, still
         self._operations: list[Operation] | None = None
         self._sightings: dict[tuple[Step, ...], list[Sighting]] = {}
+        self._loaded: duckdb.DuckDBPyConnection | None = None
 
     @classmethod
     def open(cls, folder: Path, *, still: bool = False) -> History:
@@ -128,11 +130,13 @@ class History:
         """Asks DuckDB; the tables are `operations` and `sightings`, `?` stands for an argument."""
         if isinstance(self.form, ColumnarForm):
             return list(self.form.rows(query, *args))
-        from harness.history._ranges import load_tables
+        return self._tables(self.form).execute(query, args).fetchall()
 
-        connection = connect()
-        load_tables(connection, self.form)
-        return connection.execute(query, args).fetchall()
+    def columns(self, query: str, *args: object) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+        """The same, the answer's columns as arrays (masked where one has a NULL)."""
+        if isinstance(self.form, ColumnarForm):
+            return self.form.columns(query, *args)
+        return self._tables(self.form).execute(query, args).fetchnumpy()
 
     def t_of_wall(self, wall_ns: int) -> int:
         """The t_ns of somebody else's wall time, by the anchor taken at the start."""
@@ -158,6 +162,15 @@ class History:
     @cached_property
     def _kept_lines(self) -> list[dict[str, Any]]:
         return self.form.lines()
+
+    def _tables(self, form: RowForm) -> duckdb.DuckDBPyConnection:
+        """A database with the tables of rows, which is kept where nothing more is written."""
+        from harness.history._ranges import load_tables
+
+        if self._loaded is None or not self._still:
+            self._loaded = connect()
+            load_tables(self._loaded, form)
+        return self._loaded
 
     def _all_operations(self) -> Iterator[Operation]:
         if not self._still or self.count() > _KEPT:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -49,10 +48,10 @@ def depths(run_folder: Path, verdict: Mapping[str, Any]) -> list[Depth]:
         folder = _folder(run_folder, scenario["id"])
         if folder is None:
             return NO_DEPTH
-        return Depth(timeline.read(folder, places, slices), stories.read(folder, scenario))
+        line, history = timeline.read(folder, places, slices)
+        return Depth(line, stories.read(history, scenario) if history else {})
 
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(read, scenarios))
+    return [read(scenario) for scenario in scenarios]
 
 
 def cuts(run_folder: Path, verdict: Mapping[str, Any]) -> list[Cut]:
@@ -62,7 +61,7 @@ def cuts(run_folder: Path, verdict: Mapping[str, Any]) -> list[Cut]:
     for id_ in verdict["missing"]:
         folder = _folder(run_folder, id_)
         if folder is not None:
-            line = timeline.read(folder, places, slices)
+            line, _ = timeline.read(folder, places, slices)
             known = {"id": plain(id_), "faults": list(line.faults), "findings": []}
             found.append(Cut(cast(Scenario, known), Depth(line)))
     return found

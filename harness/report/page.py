@@ -38,8 +38,7 @@ def write(run_folder: Path, baseline: Sequence[Run] = (), decided: Decided | Non
     """Renders `run_folder`/verdict.json to index.html beside it, and returns that path.
 
     `baseline` has the runs that it is compared with, `decided` what a policy makes of it; without one its exit decides.
-    The page is replaced at once, never half written. Raises HarnessError where verdict.json is missing, is not JSON,
-    or is not what its schema says.
+    Raises HarnessError where verdict.json is missing, is not JSON, or is not what its schema says.
     """
     source = run_folder / "verdict.json"
     try:
@@ -51,6 +50,13 @@ def write(run_folder: Path, baseline: Sequence[Run] = (), decided: Decided | Non
             fix="judge the run again, or name the folder of a run that ended",
         ) from error
     validate(verdict)
+    return put(run_folder, verdict, baseline, decided)
+
+
+def put(
+    run_folder: Path, verdict: Mapping[str, Any], baseline: Sequence[Run] = (), decided: Decided | None = None
+) -> Path:
+    """The same for a valid verdict that is at hand. The page is replaced at once, never half written."""
     page = run_folder / "index.html"
     whole.write_text(page, render(verdict, depths(run_folder, verdict), cuts(run_folder, verdict), baseline, decided))
     return page

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
@@ -20,6 +19,7 @@ BEFORE, AFTER = 5, 10
 AROUND_S = 5.0
 """Seconds before an operation was offered, and after, in which lines are looked for."""
 LINE = 240
+_THESE = "(SELECT unnest(?::BIGINT[]), unnest(?::BIGINT[]))"
 _OP = re.compile(r"[a-z0-9]{8}-(\d{1,10})-(\d{1,10})", re.ASCII)
 
 
@@ -48,7 +48,7 @@ class Story:
     printed: Sequence[Printed]
 
 
-def read(folder: Path, scenario: Scenario) -> dict[str, Story]:
+def read(history: History, scenario: Scenario) -> dict[str, Story]:
     """The stories of the operations that the scenario's findings tell of; none where the history cannot be read."""
     wanted = list(dict.fromkeys(story["op"] for one in scenario["findings"] for story in one["stories"]))
     if not wanted:
@@ -56,7 +56,7 @@ def read(folder: Path, scenario: Scenario) -> dict[str, Story]:
     import duckdb
 
     try:
-        return of(History.open(folder / "history", still=True), wanted)
+        return of(history, wanted)
     except (HarnessError, OSError, KeyError, TypeError, ValueError, AttributeError, duckdb.Error):
         return {}
 
@@ -64,31 +64,41 @@ def read(folder: Path, scenario: Scenario) -> dict[str, Story]:
 def of(history: History, wanted: Sequence[str]) -> dict[str, Story]:
     """The stories of these operations, which are named as they travelled. Raises HistoryError."""
     ids = {op: OpId(int(found[1]), int(found[2])) for op in wanted if (found := _OP.fullmatch(op))}
-    watch = _Watch(history)
+    watch = _Watch(history, list(ids.values()))
     return {op: watch.story(id_) for op, id_ in ids.items()}
 
 
 class _Watch:
-    """What could be seen in a scenario at all."""
+    """What could be seen in a scenario at all, and what was seen of some operations."""
 
-    def __init__(self, history: History) -> None:
-        self.history = history
+    def __init__(self, history: History, ids: Sequence[OpId]) -> None:
+        self.meta = history.meta
         self.lines = history.lines("output")
         started = [line["t_ns"] for line in history.lines("load") if line["event"] == "started"]
         self.start_ns = started[0] if started else int(history.meta["began_ns"])
         self.ever = {step for (step,) in history.sql("SELECT DISTINCT step FROM sightings")}
         self.gaps = history.lines("gap")
+        writers, ns = [op.writer for op in ids], [op.n for op in ids]
+        offered = history.sql(
+            f"""SELECT writer, n, workload, start_ns, nullif(end_ns, 0), outcome, ref, error FROM operations
+              WHERE (writer, n) IN {_THESE}""",
+            writers, ns,
+        )  # fmt: skip
+        self.offered = {OpId(writer, n): row for writer, n, *row in offered}
+        self.seen = history.sql(
+            f"""SELECT writer, n, ref, step, t_ns, source, "by", attempt, proved FROM sightings
+              WHERE (writer, n) IN {_THESE} OR (writer IS NULL AND ref IN (SELECT unnest(?::VARCHAR[])))
+              ORDER BY t_ns""",
+            writers, ns, [ref for *_, ref, _ in self.offered.values() if ref is not None],
+        )  # fmt: skip
 
     def story(self, op: OpId) -> Story:
-        query = """SELECT workload, start_ns, nullif(end_ns, 0), outcome, ref, error FROM operations
-          WHERE writer = ? AND n = ?"""
-        [row, *_] = self.history.sql(query, op.writer, op.n) or [("", None, None, "", None, "")]
-        workload, start_ns, end_ns, outcome, ref, error = row
-        seen = self.history.sql(
-            """SELECT step, t_ns, source, "by", attempt, proved FROM sightings
-              WHERE (writer = ? AND n = ?) OR (writer IS NULL AND ref = ?) ORDER BY t_ns""",
-            op.writer, op.n, ref,
-        )  # fmt: skip
+        workload, start_ns, end_ns, outcome, ref, error = self.offered.get(op, ("", None, None, "", None, ""))
+        seen = [
+            row
+            for writer, n, named, *row in self.seen
+            if (writer, n) == op or (writer is None and ref is not None and named == ref)
+        ]
         steps = [*self._asked(start_ns, end_ns, outcome, ref, error), *self._seen(workload, seen, start_ns)]
         return Story(steps, list(self._printed(start_ns)) if start_ns is not None else [])
 
@@ -107,9 +117,9 @@ class _Watch:
         how = "seen" if outcome == "ok" else "missing"
         yield Told("accepted", how, words.get(outcome, f"not known: no clear answer came{took}{why}"))
 
-    def _seen(self, workload: str, seen: Sequence[tuple[Any, ...]], start: int | None) -> Iterator[Told]:
-        told: Mapping[str, Any] = self.history.meta["workloads"].get(workload, {})
-        by_step: dict[str, list[tuple[Any, ...]]] = {}
+    def _seen(self, workload: str, seen: Sequence[Sequence[Any]], start: int | None) -> Iterator[Told]:
+        told: Mapping[str, Any] = self.meta["workloads"].get(workload, {})
+        by_step: dict[str, list[Sequence[Any]]] = {}
         for row in seen:
             by_step.setdefault(row[0], []).append(row)
         watched = {
@@ -132,7 +142,7 @@ class _Watch:
                 last = f"{self._sighting(rows[-1])}{', the last of ' + str(len(rows)) if len(rows) > 1 else ''}"
                 yield Told(str(other).replace("_", " "), "seen", last)
 
-    def _sighting(self, row: tuple[Any, ...]) -> str:
+    def _sighting(self, row: Sequence[Any]) -> str:
         step, t_ns, source, by, attempt, proved = row
         who = f" by {plain(by, longest=80)}" if by else ""
         again = f", attempt {attempt}" if attempt and attempt > 1 else ""

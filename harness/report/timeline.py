@@ -84,17 +84,22 @@ class Timeline:
         return sum(cell.n for cell in self.cells)
 
 
-def read(folder: Path, places: int, slices: int = SLICES) -> Timeline:
-    """The timeline of the scenario in `folder`, of at most about so many `places`; never raises for a bad history."""
+def read(folder: Path, places: int, slices: int = SLICES) -> tuple[Timeline, History | None]:
+    """The timeline of the scenario in `folder`, of at most about so many `places`; never raises for a bad history.
+
+    With it the history, so that more can be asked of it; None where it could not be opened.
+    """
     import duckdb
 
+    history = None
     try:
         history = History.open(folder / "history", still=True)
-        return of(history, places, slices)
+        return of(history, places, slices), history
     except (HarnessError, OSError) as error:
-        return Timeline(why_not=_told(error, folder))
-    except (KeyError, TypeError, ValueError, AttributeError, duckdb.Error) as error:
-        return Timeline(why_not=f"its history is not what this version reads: {plain(repr(error), longest=200)}")
+        why_not = _told(error, folder)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, duckdb.Error) as error:
+        why_not = f"its history is not what this version reads: {plain(repr(error), longest=200)}"
+    return Timeline(why_not=why_not), history
 
 
 def _told(error: HarnessError | OSError, folder: Path) -> str:

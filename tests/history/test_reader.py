@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -7,12 +8,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HistoryError
+from harness.history import _columnar
+from harness.history._columnar import connect
 from harness.history.compact import compact
+from harness.history.lines import parse_lines
 from harness.history.reader import History
 from harness.history.recorder import Recorder, write_meta
 from harness.history.rows import OpId, Outcome, Step
@@ -72,6 +77,53 @@ def test_a_line_whose_writer_died_in_it_is_dropped(tmp_path: Path) -> None:
         file.write(b'xt": "x"}\n')
     assert [line["kind"] for line in history.lines("output")] == ["output"]
     writing.close()
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    Recorder(tmp_path, name="runner", nonce=NONCE).close()
+    with (tmp_path / "lines-runner.jsonl").open("ab") as file:
+        file.write(b'{"kind": "output", "t_ns": 5, "text": "\xc3\xa4"}\n{"kind": "\xff"}\n{"kind": "out')
+    with pytest.raises(HistoryError, match="a line is no JSON") as raised:
+        History.open(tmp_path).lines()
+    where = (tmp_path / "lines-runner.jsonl").read_bytes().count(b"\n")
+    assert f"lines-runner.jsonl:{where}" in str(raised.value)
+
+
+def test_half_a_character_after_the_last_line_costs_nothing() -> None:
+    half = '{"kind": "output", "t_ns": 5, "text": "ä"}\n{"kind": "ä'.encode()[:-1]
+    assert [line["text"] for line in parse_lines(half, "here")] == ["ä"]
+
+
+def test_histories_share_one_database_and_each_sees_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted() -> duckdb.DuckDBPyConnection:
+        made.append(connect())
+        return made[-1]
+
+    monkeypatch.setattr(_columnar, "connect", counted)
+    _columnar.database.cache_clear()
+    histories = []
+    for name, count in (("one", 3), ("two", 5)):
+        recorder = Recorder(tmp_path / name, name="load-0", nonce=NONCE, writer=0)
+        for n in range(count):
+            recorder.begin(name, n)
+        recorder.close()
+        compact(tmp_path / name)
+        histories.append(History.open(tmp_path / name))
+    one, two = histories
+    under_way = iter(one.form.rows("SELECT n FROM operations"))  # type: ignore[union-attr]
+    next(under_way)
+    assert two.sql("SELECT workload, count(*) FROM operations GROUP BY ALL") == [("two", 5)]
+    assert len(list(under_way)) == 2
+    assert one.columns("SELECT n FROM operations WHERE workload = ?", "one")["n"].tolist() == [0, 1, 2]
+    del one, under_way, histories
+    gc.collect()
+    assert two.columns("SELECT count(*) AS many FROM operations")["many"].tolist() == [5]
+    ((schemas,),) = two.sql("SELECT count(*) FROM duckdb_schemas() WHERE schema_name LIKE 'history_%'")
+    assert schemas == 1
+    assert len(made) == 1
+    _columnar.database.cache_clear()
 
 
 def test_wall_times_are_placed_by_the_anchor_taken_at_the_start(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
+from harness.history import _columnar
 from harness.history.compact import compact
+from harness.history.lines import parse_lines
 from harness.report import page
 
 from ..guarantees.synthetic import Story, story
@@ -154,6 +157,30 @@ def test_no_name_leads_out_of_the_run_s_folder(name: str, tmp_path: Path) -> Non
     scenario = verdicts.scenario("x") | {"id": name}
     (folder / "verdict.json").write_text(json.dumps(verdicts.run([scenario])))
     assert 'class="timeline"' not in written(folder)
+
+
+def test_each_history_is_read_once_for_its_timeline_and_its_stories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(data: bytes, where: str) -> list[dict[str, Any]]:
+        read.append(where)
+        return parse_lines(data, where)
+
+    monkeypatch.setattr(_columnar, "parse_lines", counted)
+    runs.written(tmp_path, ["broker_crash", "entry_frozen"])
+    html = written(tmp_path)
+    assert html.count('class="timeline"') == 2
+    assert html.count("NATS disconnected: nats: unexpected EOF") >= 2
+    assert len(read) == len(set(read)) == 2
+
+
+def test_a_verdict_at_hand_makes_the_same_page(tmp_path: Path) -> None:
+    run = runs.written(tmp_path)
+    before = written(tmp_path)
+    (tmp_path / "verdict.json").unlink()
+    assert page.put(tmp_path, run).read_text("utf-8") == before
 
 
 def test_no_operation_at_all(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from harness.history.compact import compact
+from harness.history.reader import History
 from harness.history.rows import OpId, Outcome, Step
 from harness.report import stories
+from harness.report.shape import Scenario
 from harness.report.stories import Story as Told
 
 from ..guarantees.synthetic import WORKER, Story, story
@@ -115,6 +118,35 @@ def test_a_name_that_is_no_operation_s_has_no_story(op: str) -> None:
         assert stories.of(told.ended(), [op]) == {}
 
 
-def test_without_a_history_the_verdict_s_own_sentences_stand(tmp_path: Path) -> None:
-    told = verdicts.scenario("broker_crash", findings=[verdicts.lost_finding()])
-    assert stories.read(tmp_path, told) == {}  # type: ignore[arg-type]
+def test_a_history_that_cannot_be_asked_has_no_stories() -> None:
+    with story() as told:
+        told.load(0, 1_000)
+        op = told.op(0)
+        told.ended()
+        compact(told.folder)
+        finding = verdicts.lost_finding() | {"stories": [{"op": told.marker(op), "lines": ["offered"]}]}
+        scenario = cast(Scenario, verdicts.scenario("broker_crash", findings=[finding]))
+        assert list(stories.read(History.open(told.folder, still=True), scenario)) == [told.marker(op)]
+        for file in (told.folder / "operations").iterdir():
+            file.write_bytes(b"PAR1 and nothing of it")
+        assert stories.read(History.open(told.folder, still=True), scenario) == {}
+
+
+def test_many_stories_are_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    sql = History.sql
+
+    def counted(self: History, query: str, *args: object) -> list[tuple[Any, ...]]:
+        asked.append(query)
+        return sql(self, query, *args)
+
+    monkeypatch.setattr(History, "sql", counted)
+    with story() as told:
+        told.load(0, 10_000)
+        ops = [told.op(at, ref=f"their-{at % 2}") for at in range(4)]
+        told.effect(None, 100, ref="their-1")
+        told.effect(ops[0], 200)
+        found = stories.of(told.ended(), [told.marker(op) for op in ops])
+    assert len(asked) == 3
+    assert [how(found[told.marker(op)])["effect"] for op in ops] == ["seen", "seen", "missing", "seen"]
+    assert [one.steps[1].says for one in found.values()] == [f"yes after 1.0 ms, as their-{n % 2}" for n in range(4)]

@@ -50,8 +50,9 @@ def test_what_was_accepted_and_came_to_no_end_is_a_kind_of_its_own() -> None:
         told.op(2_000)
         told.result(told.op(3_000), 3_500, proved=False)
         told.end(Step.DEAD_LETTER, told.op(4_000), 4_500)
+        told.effect(told.op(5_000), 5_100)
         line = read(told)
-    assert kinds(line) == {"ok": 2, "open": 2}
+    assert kinds(line) == {"ok": 2, "open": 3}
 
 
 def test_an_end_that_names_the_answer_s_own_id_is_one() -> None:
@@ -159,9 +160,26 @@ def test_what_cannot_be_read_says_why_and_names_no_path(damage: str, tmp_path: P
         else:
             for file in folder.glob("*.jsonl"):
                 file.write_text("no json\n" + file.read_text())
-        line = timeline.read(folder.parent, PLACES)
+        line, _ = timeline.read(folder.parent, PLACES)
     assert line.why_not
     assert str(folder.parent) not in line.why_not
+
+
+def test_moments_that_cannot_be_cost_no_more_than_a_timeline() -> None:
+    with story() as told:
+        told.load(0, 10_000)
+        told.op(1_000)
+        told.op(2_000, intended=10**12)
+        assert read(told).operations == 2
+    with story() as told:
+        told.load(0, 10_000)
+        told.op(1_000)
+        told.line("load", 11_000, event="stopped")
+        told.ended()
+        for file in told.folder.glob("*.jsonl"):
+            file.write_text(file.read_text().replace(f'"t_ns": {t(11_000)}', f'"t_ns": {10**30}'))
+        line, _ = timeline.read(told.folder.parent, PLACES)
+    assert "OverflowError" in line.why_not
 
 
 @given(

@@ -145,3 +145,34 @@ def test_print_shows_the_tables_and_no_tools(chart: Browser) -> None:
     assert chart.run(shown.format(".replay button")) == "none"
     assert chart.run(shown.format("svg.timeline")) == "block"
     chart("Emulation.setEmulatedMedia", media="")
+
+
+def test_the_table_of_promises_fits_a_usual_window(tab: Browser, tmp_path: Path) -> None:
+    name = "worker_terminated_alone"
+    clients = verdicts.finding("bounded.returns", bound=50, measured=1, unit="connections")
+    unseen = verdicts.finding("effects", "inconclusive", reason="noise")
+    run = verdicts.run([verdicts.scenario(name, findings=[clients, unseen, *verdicts.good_findings()])])
+    file = tmp_path / "index.html"
+    file.write_text(page.render(run), "utf-8")
+    tab.show(file.as_uri(), width=1280)
+    assert name in tab.run("document.querySelector('.promises').innerText")
+    around = "document.querySelector('.promises').parentElement"
+    assert tab.run(f"{around}.scrollWidth <= {around}.clientWidth")
+    names = "[...document.querySelectorAll('.promises tbody th code')].map((one) => one.getClientRects().length)"
+    assert set(tab.run(names)) == {1}
+
+
+def test_no_caption_runs_out_of_a_small_window(tab: Browser, pages: dict[str, Path]) -> None:
+    for path in (pages["exposed"], pages[WITH_HISTORIES]):
+        tab.show(path.as_uri(), width=400)
+        tab.run("for (const one of document.querySelectorAll('details')) one.open = true")
+        widest = (
+            "Math.max(...[...document.querySelectorAll('caption')].map((one) => one.getBoundingClientRect().right))"
+        )
+        assert tab.run(widest) <= 400
+
+
+def test_a_line_below_a_link_leaves_underscores_to_be_seen(tab: Browser, pages: dict[str, Path]) -> None:
+    tab.show(pages["red"].as_uri())
+    style = "getComputedStyle(document.querySelector('.decision a'))"
+    assert tab.run(f"parseFloat({style}.textUnderlineOffset) / parseFloat({style}.fontSize)") >= 0.25
