@@ -154,6 +154,7 @@ def environment() -> Environment:
         reasons_besides=reading.reasons_besides,
         says=reading.SAYS,
         weaknesses_of=reading.weaknesses_of,
+        wrong=reading.wrong,
         repro_of=reading.repro_of,
     )
     return made

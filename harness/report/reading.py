@@ -101,7 +101,14 @@ def _repeats(reason: str, said: Mapping[str, str]) -> bool:
 def to_look_at(run: Run) -> list[Scenario]:
     """The scenarios that are not as expected, the violated ones first."""
     found = [s for s in run["scenarios"] if not s["as_expected"] or findings(s, Standing.UNEXPECTED)]
-    return sorted(found, key=lambda scenario: scenario["verdict"] != Verdict.VIOLATED)
+    return sorted(found, key=lambda scenario: wrong(scenario) != Verdict.VIOLATED)
+
+
+def wrong(scenario: Scenario) -> Verdict:
+    """What a scenario that is not as expected is to be called: inconclusive where nothing worse was not as expected."""
+    found = [finding["verdict"] for finding in findings(scenario, Standing.UNEXPECTED)]
+    known = found or [scenario["verdict"]]
+    return Verdict.INCONCLUSIVE if set(known) == {str(Verdict.INCONCLUSIVE)} else Verdict.VIOLATED
 
 
 def telling(scenario: Scenario) -> Finding | None:
@@ -155,6 +162,8 @@ class Sums:
     unexpected: int
     clauses: dict[str, int]
     """Findings by verdict, without those that are measured alone."""
+    doubtful: int
+    """Inconclusive findings that decide something."""
     measured: int
     not_judged: int
     """Guarantees that a scenario could not judge, summed over the scenarios."""
@@ -189,6 +198,11 @@ def sums(run: Run) -> Sums:
         skipped=len(run["skipped"]),
         unexpected=len(to_look_at(run)),
         clauses={verdict.value: verdicts.count(verdict.value) for verdict in Verdict},
+        doubtful=sum(
+            finding["verdict"] == Verdict.INCONCLUSIVE
+            for one in scenarios
+            for finding in findings(one, Standing.UNEXPECTED)
+        ),
         measured=len(found) - len(verdicts),
         not_judged=sum(len(scenario["not_judged"]) for scenario in scenarios),
         operations=operations,

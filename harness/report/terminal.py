@@ -105,7 +105,7 @@ def _exit(code: int, look: Look, width: int = 0) -> str:
 def _style(scenario: Scenario) -> str:
     if scenario["as_expected"]:
         return "good"
-    return "doubt" if scenario["verdict"] == Verdict.INCONCLUSIVE else "bad"
+    return "doubt" if reading.wrong(scenario) is Verdict.INCONCLUSIVE else "bad"
 
 
 def _mark(scenario: Scenario) -> str:

@@ -4,12 +4,12 @@ from typing import cast
 
 import pytest
 
-from harness.report import reading
+from harness.report import page, reading, terminal
 from harness.report.reading import Standing
 from harness.report.shape import Run, Scenario
 
 from . import verdicts
-from .verdicts import finding, good_findings, lost_finding, scenario
+from .verdicts import JSON, finding, good_findings, lost_finding, scenario
 
 
 def one(**given: object) -> Scenario:
@@ -48,6 +48,36 @@ def test_a_weakness_that_does_not_show_is_unexpected(verdict: str, letters: str)
 def test_a_weakness_without_evidence_is_unexpected_though_its_clause_is_violated() -> None:
     hidden = one(state="documented", exposes={"M3": "no_loss"}, findings=[lost_finding()], reproduced={"M3": False})
     assert standings(hidden) == [Standing.UNEXPECTED]
+
+
+def documented(*found: JSON) -> Scenario:
+    """M3 shows, whatever becomes of W1."""
+    exposes = {"M3": "no_loss", "W1": "degrades.health"}
+    return cast(Scenario, scenario("broker_crash", "documented", exposes=exposes, findings=[lost_finding(), *found]))
+
+
+@pytest.mark.parametrize(("verdict", "called"), [("inconclusive", "inconclusive"), ("holds", "violated")])
+def test_what_is_not_as_expected_gives_the_name_and_not_what_shows_as_it_must(verdict: str, called: str) -> None:
+    doubted = documented(finding("degrades.health", verdict))
+    assert doubted["verdict"] == "violated"
+    assert reading.wrong(doubted) == called
+    mark = {"inconclusive": "??  ", "violated": "FAIL"}[called]
+    assert terminal.scenario_lines(doubted, terminal.Look())[0].startswith(mark)
+    html = page.render(verdicts.run([cast(JSON, doubted)], states={"documented": {"expect": "exposed"}}))
+    assert (
+        f'</code> <span class="badge {called}">{called}</span> <span class="quiet">not as expected</span></h3>'
+        in parsed
+    )
+    assert f'<td class="{called}">NO</td>' in html
+
+
+def test_what_is_in_doubt_and_decides_nothing_is_no_alarm() -> None:
+    shown, doubted = (
+        documented(finding("effects", "inconclusive")),
+        documented(finding("degrades.health", "inconclusive")),
+    )
+    runs = [cast(Run, verdicts.run([cast(JSON, one)])) for one in (shown, doubted)]
+    assert [(sums.clauses["inconclusive"], sums.doubtful) for sums in map(reading.sums, runs)] == [(1, 0), (1, 1)]
 
 
 def test_a_weakness_whose_clause_was_not_judged_is_said() -> None:
