@@ -65,8 +65,7 @@ def test_what_is_not_as_expected_gives_the_name_and_not_what_shows_as_it_must(ve
     assert terminal.scenario_lines(doubted, terminal.Look())[0].startswith(mark)
     html = page.render(verdicts.run([cast(JSON, doubted)], states={"documented": {"expect": "exposed"}}))
     assert (
-        f'</code> <span class="badge {called}">{called}</span> <span class="quiet">not as expected</span></h3>'
-        in parsed
+        f'</code> <span class="badge {called}">{called}</span> <span class="quiet">not as expected</span></h3>' in html
     )
     assert f'<td class="{called}">NO</td>' in html
 
