@@ -100,7 +100,7 @@ def _chosen(function: Callable[P, int]) -> Callable[P, int]:
                 show_default=True,
                 help="Where the system runs; auto: containers where an engine answers.",
             ),
-            click.option("--scenarios", type=click.Path(path_type=Path), help="A folder or file of scenarios."),
+            click.option("--scenarios", type=click.Path(path_type=Path), help="A folder, a file, or an outage file."),
         )
     ):
         function = option(function)

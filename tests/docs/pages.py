@@ -17,14 +17,18 @@ PAGES = [
     *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 
+CONSOLES = ("console", "console there")
+"""Tags of what is typed; the second one elsewhere, with the files that are named."""
+
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it begins, its tag, its text."""
+    """A fenced block: where it begins, its tag of one or two words, the file that it is saved as, its text."""
 
     page: Path
     line: int
     tag: str
+    file: str
     text: str
 
     @property
@@ -47,13 +51,14 @@ def blocks(*tags: str) -> list[Block]:
         text = page.read_text("utf-8")
         for match in re.finditer(r"^```(.*)\n((?:(?!```).*\n)*)```$", text, re.MULTILINE):
             line = text.count("\n", 0, match.start()) + 1
-            found.append(Block(page, line, match[1].strip(), match[2]))
+            words = match[1].split()
+            found.append(Block(page, line, " ".join(words[:2]), " ".join(words[2:]), match[2]))
     return [block for block in found if not tags or block.tag in tags]
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Each command line of a console block, by words, without the folder of its program."""
-    for block in blocks("console"):
+    for block in blocks(*CONSOLES):
         for line in block.text.splitlines():
             assert line.startswith("$ "), f"{block.where}: {line}"
             words = shlex.split(line[2:])
@@ -97,6 +102,12 @@ def links(page: Path) -> list[tuple[str, Path, str]]:
         file, _, anchor = target.partition("#")
         found.append((target, (page.parent / file).resolve() if file else page, anchor))
     return found
+
+
+def spans(page: Path) -> set[str]:
+    """What stands in code within the lines of a page, blocks aside."""
+    lines = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"`([^`\n]+)`", lines))
 
 
 def slugs(page: Path) -> set[str]:

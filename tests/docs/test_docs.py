@@ -31,6 +31,7 @@ from harness.runtime import binaries
 from harness.system.loader import load_system, ready_systems
 
 from .pages import (
+    CONSOLES,
     DOCS,
     PAGES,
     ROOT,
@@ -42,10 +43,11 @@ from .pages import (
     scenario_functions,
     shown,
     slugs,
+    spans,
     stock_scenarios,
 )
 
-TAGS = {"", "console", "toml", "toml system", "toml outage", "toml gate"}
+TAGS = {"", *CONSOLES, "toml", "toml system", "toml outage", "toml gate"}
 TAGS |= {"python scenario", "python history", "python measure"}
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:locust", "-p", "no:cacheprovider", "-q"]
 PYTEST += ["-o", "asyncio_default_fixture_loop_scope=function"]
@@ -149,7 +151,9 @@ def test_other_commands() -> None:
         assert options <= set(marks.SETTINGS), where
     for where, words in commands_of("python"):
         if words[:2] == ["-m", "pytest"]:
-            assert (ROOT / words[2]).exists(), where
+            paths = [word for word in words[2:] if "/" in word]
+            assert paths, where
+            assert [path for path in paths if not (ROOT / path).exists()] == [], where
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +223,28 @@ def test_snippets_read_a_history(block: Block, folder: Path) -> None:
 def test_measurements_run(block: Block, tmp_path: Path) -> None:
     binaries.toxiproxy_server(print)
     assert ran([sys.executable, "-c", block.text], tmp_path).strip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    """Each path in code that begins with a folder of the repository; `<name>` and `*` stand for any name."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in (".git", "reports")}
+    named = [word for word in spans(page) if re.fullmatch(r"[\w.<>*/-]+", word) and word.partition("/")[0] in folders]
+    paths = {re.sub(r"<\w+>", "*", word).rstrip("/") for word in named if "/" in word}
+    assert sorted(path for path in paths if not any(ROOT.glob(path))) == []
+
+
+def test_whom_contributing_names_is_there() -> None:
+    """Each module that is named without its folder, and each class or constant, somewhere in the sources."""
+    sources = [path for name in ("harness", "tests") for path in (ROOT / name).rglob("*.py")]
+    words = {word for path in sources for word in re.findall(r"\w+", path.read_text("utf-8"))}
+    named = spans(ROOT / "CONTRIBUTING.md")
+    modules = {word for word in named if re.fullmatch(r"\w+\.py", word)}
+    names = {word for word in named if re.fullmatch(r"[A-Z]\w+(\.\w+)?", word)}
+    assert len(modules) > 5
+    assert len(names) > 5
+    assert sorted(modules - {path.name for path in sources}) == []
+    assert sorted(word for word in names if not {*word.split(".")} <= words) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)

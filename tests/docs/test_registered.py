@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
 from typing import get_args
@@ -10,7 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from harness import cli, marks, plan
+from harness import cli, plan
 from harness.faults import load_all
 from harness.faults._base import EFFECT_WITHIN_S, HEALED_WITHIN_S
 from harness.faults._counting import COUNTED_EVERY_S
@@ -61,15 +60,6 @@ from .pages import DOCS, ROOT, documented, read, rows, section, stock_scenarios
 IN_WORDS = {10: "ten", 11: "eleven", 12: "twelve"}
 
 
-def test_faults() -> None:
-    for kind, fault in load_all().items():
-        documented(read("faults.md"), [kind], "faults.md")
-        parameters = [name for name in inspect.signature(fault).parameters if name != "stage"]
-        call = re.search(rf"`run\.faults\.{kind}\((.*?)\)`", section(DOCS / "faults.md", kind))
-        assert call is not None, f"faults.md shows no call of {kind}"
-        assert [word.split("=")[0] for word in call[1].split(", ")] == parameters
-
-
 def test_guarantees() -> None:
     page = DOCS / "guarantees.md"
     for name, guarantee in REGISTRY.items():
@@ -78,15 +68,6 @@ def test_guarantees() -> None:
     assert list(reasons) == [str(doubt) for doubt in Doubt]
     assert f"[{IN_WORDS[len(Doubt)]} words]" in read("guide.md")
     documented(section(page, "reconnects"), UNTOLD, "guarantees.md, reconnects")
-
-
-def test_timing_clauses() -> None:
-    (told,) = re.findall(r"^\*Timing\* clauses are (.*?)\. ", read("guarantees.md"), re.MULTILINE)
-    clauses = [clause for guarantee in REGISTRY.values() for clause in guarantee.clauses]
-    named = set(re.findall(r"`([a-z_]+)(?![.a-z_])", told)), set(re.findall(r"`([a-z_]+\.[a-z_]+)`", told))
-    assert {clause.name for clause in clauses if clause.timing} == {
-        clause.name for clause in clauses if clause.name.partition(".")[0] in named[0] or clause.name in named[1]
-    }
 
 
 def test_changes() -> None:
@@ -102,21 +83,12 @@ def test_history() -> None:
     documented(section(page, "Sightings"), [*SIGHTINGS, *Step], "history.md, sightings")
 
 
-def test_commands_and_options() -> None:
-    page = DOCS / "guide.md"
-    listed = section(page, "9. All commands")
-    documented(listed, [f"nats-harness {name}" for name in cli.main.commands], "guide.md")
-    options = {option for name in ("run", "list") for given in cli.main.commands[name].params for option in given.opts}
-    documented(listed, options, "guide.md")
-    documented(section(page, "8. In pytest"), [f"--nats-{name}" for name in marks.SETTINGS], "guide.md")
-
-
 def test_what_a_scenario_holds() -> None:
-    held = section(DOCS / "guide.md", "What a scenario holds")
+    held = read("scenario.md")
     public = [name for name in vars(Run) if not name.startswith("_") and name != "drive"]
     assert [name for name in public if f"`run.{name}" not in held] == []
-    documented(held, ["@calm", "@needs", "@started_with", *REGISTRY, *plan.NEEDS], "guide.md")
-    documented(held, ["run.faults.KIND"], "guide.md")
+    documented(held, ["@calm", "@needs", "@started_with", *REGISTRY, *plan.NEEDS], "scenario.md")
+    documented(held, ["run.faults.KIND"], "scenario.md")
 
 
 # The tables of the system file, by the heading under which their keys are.
@@ -261,7 +233,7 @@ NUMBERS = {
         f"asked for within {SOON_NS // NS} s of the end",
         f"Both to {LEAST_S:g} s",
     ],
-    "guide.md": [f"at most {LONGER_S:g} s longer", f"at most {IN_HAND_WITHIN_S:g} s"],
+    "scenario.md": [f"at most {LONGER_S:g} s longer", f"at most {IN_HAND_WITHIN_S:g} s"],
 }
 
 

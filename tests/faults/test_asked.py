@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from types import SimpleNamespace
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -130,6 +131,15 @@ def test_a_parameter_that_is_missing_is_told_with_how_it_goes() -> None:
     assert told.value.fix == "run.faults.latency(source, provider, latency_ms, jitter_ms=0.0, *, way='both')"
     with pytest.raises(UsageError, match="too many positional arguments"):
         asked("pause", REGISTRY["pause"], STAGE, (NODE, NODE), {})
+
+
+@pytest.mark.parametrize("kind", sorted(REGISTRY))
+def test_each_fault_has_an_example_of_what_it_needs(kind: str) -> None:
+    """So that it is tried, by itself, wherever all faults are."""
+    known = {"stage", "node", "provider", "source", "replicas", *REGISTRY[kind].EXAMPLE}
+    parameters = inspect.signature(REGISTRY[kind]).parameters.values()
+    needed = {one.name for one in parameters if one.default is inspect.Parameter.empty}
+    assert needed <= known, f"{REGISTRY[kind].__name__}.EXAMPLE lacks {', '.join(sorted(needed - known))}"
 
 
 @pytest.mark.parametrize("kind", sorted(REGISTRY))

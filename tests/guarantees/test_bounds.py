@@ -8,12 +8,20 @@ from collections.abc import Callable
 
 import pytest
 
+import harness
 from harness import available, converges, effects, no_loss, no_phantoms, reconnects
 from harness.errors import UsageError
 from harness.guarantees import REGISTRY
 from harness.guarantees._base import Guarantee
 
 BOUNDS = [(name, field.name) for name, one in REGISTRY.items() for field in dataclasses.fields(one)]
+
+
+def test_a_scenario_can_expect_each_guarantee() -> None:
+    """By its name, out of `harness`."""
+    judged = {name: one for name, one in REGISTRY.items() if any(clause.judged for clause in one.clauses)}
+    assert {name: getattr(harness, name, None) for name in judged} == judged, "name it in harness/__init__.py"
+    assert judged.keys() - set(harness.__all__) == set(), "name it in harness/__init__.py"
 
 
 @pytest.mark.parametrize("bound", [-1, -0.001, math.inf, math.nan, True, "1"])
