@@ -247,7 +247,8 @@ def _reasons(scenarios: Sequence[JSON], missing: Sequence[str]) -> list[str]:
     elif not reasons:
         faults = [fault for found in scenarios for fault in found["faults"]]
         bit = sum(fault["bit"] for fault in faults)
-        reasons.append(f"every scenario that was judged is as expected; {bit} of {len(faults)} faults bit")
+        of = "fault" if len(faults) == 1 else "faults"
+        reasons.append(f"every scenario that was judged is as expected; {bit} of {len(faults)} {of} bit")
     return reasons
 
 
