@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.run.world import World
     from harness.runtime.contract import Node
 
+INTERRUPTED = "it was interrupted"
 IN_HAND_WITHIN_S = 10.0
 """How long `in_hand` waits; fewer operations than asked for are recorded, and make findings inconclusive."""
 
@@ -82,6 +83,9 @@ class Run:
             except Exception as error:
                 recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=raising.told(error))
                 raised = None if isinstance(error, HarnessError) else error
+            except BaseException:  # cut short by hand: what was not waited for did not come to pass
+                recorder.line("trouble", name=Doubt.HARNESS_ERROR, detail=INTERRUPTED)
+                raise
             finally:
                 self._world = None
         verdict = judging.judge_scenario(self.setting.folder)

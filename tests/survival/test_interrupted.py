@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.history.reader import History
-from tests.survival.harness_process import Started, alive
+from tests.survival.harness_process import Started, alive, run
 
 INTERRUPTED = 130
 
@@ -32,3 +33,17 @@ def test_interrupt_ends_everything(jobs: str, moment: str, tmp_path: Path) -> No
     assert not list((tmp_path / "state" / "journals").glob("*.jsonl"))
     for history in tmp_path.glob("reports/*-*/scenarios/*/history"):
         assert History.open(history).lines()
+
+
+def test_judged_again_it_is_no_more_than_it_was(tmp_path: Path) -> None:
+    started = Started(tmp_path, "run", "--system", "bare", "-k", "broker_paused", "-j", "1")
+    started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
+    os.killpg(started.process.pid, signal.SIGINT)
+    assert started.process.wait(30) == INTERRUPTED
+    (folder,) = tmp_path.glob("reports/*-*")
+    assert "left a history and no verdict" in (folder / "index.html").read_text()
+    judged = run(tmp_path, "judge", "latest", "--json")
+    verdict = json.loads(judged.stdout)
+    assert (verdict["exit"], verdict["verdict"]) == (2, "inconclusive"), judged.stderr
+    assert all("it was interrupted" in reason for reason in verdict["reasons"])
+    assert verdict["scenarios"][0]["operations"]["offered"] > 10
