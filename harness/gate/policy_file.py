@@ -17,7 +17,7 @@ from harness.system._lines import Lines
 from harness.system._lines import Path as Place
 from harness.system._mistakes import Mistake, listed, schema_mistakes
 
-FILES = ("gate.toml", "pyproject.toml")
+GATE, PROJECT = "gate.toml", "pyproject.toml"
 TABLES: tuple[Place, ...] = (("gate",), ("tool", "nats-harness", "gate"))
 SUMMED = TIMES | {"share"}
 """Units that a budget may add up; a count of losses is none, for a loss is never averaged."""
@@ -29,22 +29,28 @@ def load(named: Path | None, folder: Path) -> tuple[Policy, str]:
     Raises UsageError with every mistake of the file, and where a folder has two policies.
     """
     if named is not None:
-        table = _table(named)
-        if table is None:
-            raise UsageError("has no table [gate]", where=str(named), fix="begin it with [gate], see docs/gate.md")
-        return table, str(named)
+        return _wanted(named), str(named)
     return found(folder) or (Policy(), "no policy: what the exit of a run says")
 
 
 def found(folder: Path) -> tuple[Policy, str] | None:
     """The policy of a folder and the name of its file; None where it has none. Raises UsageError as `load`."""
-    policies = {path: table for path in (folder / name for name in FILES) if path.exists() and (table := _table(path))}
+    policies = {path: _wanted(path) for path in [folder / GATE] if path.exists()}
+    policies |= {path: table for path in [folder / PROJECT] if path.exists() and (table := _table(path))}
     if len(policies) > 1:
         both = " and ".join(path.name for path in policies)
         raise UsageError(f"two policies, in {both}", where=str(folder), fix="keep one, or name one with --policy")
     for path, policy in policies.items():
         return policy, path.name
     return None
+
+
+def _wanted(path: Path) -> Policy:
+    """The policy of a file that is there for nothing else."""
+    table = _table(path)
+    if table is None:
+        raise UsageError("has no table [gate]", where=str(path), fix="begin it with [gate], see docs/gate.md")
+    return table
 
 
 def _table(path: Path) -> Policy | None:

@@ -53,6 +53,15 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         load(None, tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", "[gates]", "must_hold = ['no_loss']", "[tool.nats_harness.gate]"])
+def test_a_gate_toml_without_a_policy_was_meant_to_be_one(text: str, tmp_path: Path) -> None:
+    (tmp_path / "gate.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"gate.toml: has no table \[gate\]"):
+        load(None, tmp_path)
+    (tmp_path / "gate.toml").rename(tmp_path / "pyproject.toml")
+    assert load(None, tmp_path)[0] == Policy(), "which is there for much else"
+
+
 def test_it_is_in_gate_toml_or_in_pyproject(tmp_path: Path) -> None:
     assert load(None, tmp_path) == (Policy(), "no policy: what the exit of a run says")
     project = tmp_path / "pyproject.toml"
