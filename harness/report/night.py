@@ -18,6 +18,7 @@ from harness.report.decided import Decided
 from harness.report.reading import Sums
 from harness.report.schema import validate
 from harness.report.shape import Night, Run
+from harness.verdict import worst_exit
 
 _RUN = re.compile(r"[\w.-]{1,100}", re.ASCII)
 
@@ -60,16 +61,23 @@ def render(
 ) -> str:
     """The page for a nightly.json and the valid verdicts of its runs by name (None: it left none)."""
     told = cast(Night, text.plain_tree(dict(night)))
+    if told["exit"] not in page.DECISIONS:
+        raise ValueError(f"no night has the exit {told['exit']}")
+    runs = _runs(told, verdicts)
+    # What was asked again stands for the run before it.
+    stood_for = [one.again for one in runs[1:]] + [False]
+    counts = [run.exit for run, again in zip(runs, stood_for, strict=bool(runs)) if not again]
+    code = worst_exit([told["exit"], *counts])
     style, script = page.part("page.css"), page.part("page.js")
     return (
         page.environment()
         .get_template("night.html.j2")
         .render(
-            exit=told["exit"],
-            decision=decided.answer if decided else page.DECISIONS[told["exit"]],
+            exit=code,
+            decision=decided.answer if decided else page.DECISIONS[code],
             decided=decided,
-            headline=reading.EXITS[told["exit"]][0],
-            runs=_runs(told, verdicts),
+            headline=reading.EXITS[code][0],
+            runs=runs,
             unproven=told.get("unproven", []),
             style=Markup(style),
             style_hash=page.hashed(style),
@@ -109,6 +117,7 @@ def _told(
     name: str, system: str, code: int, verdicts: Mapping[str, Mapping[str, Any] | None], *, again: bool = False
 ) -> Told:
     verdict = verdicts.get(name)
+    code = code or (int(verdict["exit"]) if verdict else 2)  # what is there now has the last word
     decision = page.DECISIONS.get(code, f"exit {code}")
     if verdict is None:
         return Told(name, system, code, decision, "", None, ["It left no verdict that can be read."], again)

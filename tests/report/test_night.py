@@ -53,6 +53,18 @@ def test_a_run_that_was_asked_again_stands_beside_its_second(tmp_path: Path) -> 
     assert re.search(r"asked again, one at a time: our own noise .* GO two 3 of 3", parsed.text)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "says"), [(None, "CANNOT SAY Inconclusive"), (verdicts.red(), "NO-GO Not as expected")]
+)
+def test_a_run_that_is_not_what_the_night_says_has_the_last_word(
+    verdict: JSON | None, says: str, tmp_path: Path
+) -> None:
+    reports(tmp_path, [ran("one", 0)], 0, **({"one": verdict} if verdict else {}))
+    parsed = Parsed(night.write(tmp_path).read_text())
+    assert says in parsed.text
+    assert "telhawk GO" not in parsed.text
+
+
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"schema": 1}'])
 def test_a_run_without_a_verdict_is_told_as_that(content: str | None, tmp_path: Path) -> None:
     reports(tmp_path, [ran("one", 130)], 1)
