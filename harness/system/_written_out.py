@@ -14,16 +14,17 @@ LEAST = 6
 """Characters of a secret. A shorter one would be found in too much that is none."""
 
 _HEADERS = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
+_VARIABLES = re.compile(r"(?:token|secret|password|passwd|api_?key)$", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:bearer|basic|digest)\s+", re.IGNORECASE)
 
 
 def written_out(system: SystemFile) -> set[str]:
-    """Passwords and tokens of `broker.connect`, and the values of headers that carry credentials.
+    """Passwords and tokens of `broker.connect`, and the values of headers and variables that carry credentials.
 
     What has a placeholder in it is none, nor is what is part of a name that the report needs.
     """
     connect = system.broker.connect
-    found = set(_of_headers(system))
+    found = set(_named(system))
     if connect is not None:
         found |= {text for text in (connect.password, connect.token) if text}
     known = [system.system.name, *system.services, *system.workloads, *system.streams, "broker", "load"]
@@ -32,18 +33,21 @@ def written_out(system: SystemFile) -> set[str]:
     }
 
 
-def _of_headers(tree: object) -> Iterator[str]:
+def _named(tree: object) -> Iterator[str]:
     if isinstance(tree, BaseModel):
         headers = getattr(tree, "headers", None)
         if isinstance(headers, Mapping):
             for name, value in headers.items():
                 if _HEADERS.search(name):
                     yield _SCHEME.sub("", value, count=1).strip()
+        variables = getattr(tree, "env", None)
+        if isinstance(variables, Mapping):
+            yield from (value for name, value in variables.items() if _VARIABLES.search(name))
         for name in type(tree).model_fields:
-            yield from _of_headers(getattr(tree, name))
+            yield from _named(getattr(tree, name))
     elif isinstance(tree, Mapping):
         for item in tree.values():
-            yield from _of_headers(item)
+            yield from _named(item)
     elif isinstance(tree, list | tuple):
         for item in tree:
-            yield from _of_headers(item)
+            yield from _named(item)

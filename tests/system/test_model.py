@@ -287,8 +287,16 @@ def test_secrets_that_are_written_out(load: Load) -> None:
         X-Auth-Key = "written"
         Accept = "application/json"
         Cookie = "{env:COOKIE}"
+        [services.web]
+        command = ["web"]
+        role = "entry"
+        ready = { log = "up" }
+        [services.web.env]
+        API_TOKEN = "t0k3n-t0k3n"
+        DB_PASSWORD = "{env:DB_PASSWORD}"
+        TOKEN_MODE = "strict-mode"
     """
-    assert secrets(load(text), {}) == {"hunter22", "k3y-k3y", "dXNlcg=="}
+    assert secrets(load(text), {}) == {"hunter22", "k3y-k3y", "dXNlcg==", "t0k3n-t0k3n"}
 
 
 def test_env_values_names_what_is_not_set(orders: SystemFile) -> None:
