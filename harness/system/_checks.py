@@ -207,6 +207,10 @@ def _http_async(path: Path, workload: Raw, kept: Collection[str]) -> Iterator[Mi
     if isinstance(poll.get("url"), str) and known:
         fix = "put {ref} where the system's id belongs"
         yield Mistake((*path, "poll", "url"), "asks the same for every operation", fix, poll["url"])
+    proof = table(poll, "proof")
+    if proof and {name for text in strings(proof) for name in names(text)} <= {"pad"}:
+        fix = "put {op} where the operation's id belongs in what was offered"
+        yield Mistake((*path, "poll", "proof"), "is the same for every operation", fix)
 
 
 def _submit(path: Path, submit: Raw) -> Iterator[Mistake]:
