@@ -34,9 +34,9 @@ class Clause:
 
     `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it; `compares`: those of the
     two `stretches` alone; `at_start`: from the services' start on; `counts_late`: it counts what is late, which being
-    late ourselves can only make more. `sources`: observers without which it says nothing;
-    `needs`: sources that the system file must offer for this clause alone. `judged`: false for what is measured and
-    never judged.
+    late ourselves can only make more; `waits_s`: it counts what did not come within so many seconds. `sources`:
+    observers without which it says nothing; `needs`: sources that the system file must offer for this clause alone.
+    `judged`: false for what is measured and never judged.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Clause:
     compares: bool = False
     at_start: bool = False
     counts_late: bool = False
+    waits_s: float = 0.0
     sources: frozenset[str] = frozenset()
     judged: bool = True
     needs: frozenset[str] = frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from harness.guarantees._base import NS, STRETCH_NS, Clause, Window, stretches, window
 from harness.history.reader import NEVER_NS, FaultSpan, History
@@ -61,6 +62,8 @@ def _doubts(history: History, finding: Finding, clause: Clause) -> Iterator[tupl
             yield Doubt.GAP, f"{source} was not being read {within}"
     if clause.timing:
         yield from _noise(history, finding, clause)
+    elif clause.waits_s and finding.verdict is Verdict.VIOLATED:
+        yield from _waited_in_vain(history, finding, clause)
 
 
 def _evidence(spans: Sequence[FaultSpan], *, calm: bool) -> Iterator[tuple[Doubt, str]]:
@@ -86,12 +89,7 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
         return
     if clause.counts_late and finding.verdict is Verdict.HOLDS:
         return
-    in_s, windows = _IN_S.get(finding.unit, 0.0), _spoiled_in(history, finding, clause)
-    noises = [
-        line
-        for line in history.lines("noise")
-        if any(line["t_ns"] >= one.from_ns and line["from_ns"] <= one.to_ns for one in windows)
-    ]
+    in_s, noises = _IN_S.get(finding.unit, 0.0), _noises(history, finding, clause)
     for what in ("runner", "load"):
         seconds = [line for line in noises if line["what"] == what]
         share = sum(line["late_share"] for line in seconds) / max(len(seconds), 1)
@@ -105,6 +103,22 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
     if abs(finding.measured - finding.bound) * in_s < NEAR * own and in_s:
         value = f"{finding.measured * in_s:.3f} s"
         yield Doubt.NOISE, f"{value} is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"
+
+
+def _waited_in_vain(history: History, finding: Finding, clause: Clause) -> Iterator[tuple[Doubt, str]]:
+    """What did not come in time may have come but for us: where we were late by half of that time or more."""
+    late_ms = max((line["lag_max_ms"] for line in _noises(history, finding, clause)), default=0.0)
+    if NEAR * late_ms / 1e3 >= clause.waits_s:
+        yield Doubt.NOISE, f"we were up to {late_ms:.0f} ms late, and what it counts is waited for {clause.waits_s:g} s"
+
+
+def _noises(history: History, finding: Finding, clause: Clause) -> list[dict[str, Any]]:
+    windows = _spoiled_in(history, finding, clause)
+    return [
+        line
+        for line in history.lines("noise")
+        if any(line["t_ns"] >= one.from_ns and line["from_ns"] <= one.to_ns for one in windows)
+    ]
 
 
 def _spoiled_in(history: History, finding: Finding, clause: Clause) -> Sequence[Window]:

@@ -16,9 +16,10 @@ from harness.history.reader import History
 from harness.verdict import Doubt, Finding
 
 SEEN = frozenset({"connections"})
-LOGGED = Clause("observable.logged", "events", sources=SEEN, needs=frozenset({"log lines"}))
-COUNTED = Clause("observable.counted", "events", sources=SEEN, needs=frozenset({"metrics"}))
-HANDLER = Clause("observable.handler", "events", needs=frozenset({"handler failures"}))
+WITHIN_S = WITHIN_NS / NS
+LOGGED = Clause("observable.logged", "events", waits_s=WITHIN_S, sources=SEEN, needs=frozenset({"log lines"}))
+COUNTED = Clause("observable.counted", "events", waits_s=WITHIN_S, sources=SEEN, needs=frozenset({"metrics"}))
+HANDLER = Clause("observable.handler", "events", waits_s=WITHIN_S, needs=frozenset({"handler failures"}))
 SHOWN = 5
 """How many offending events a finding's reason tells."""
 

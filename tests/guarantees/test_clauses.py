@@ -32,6 +32,7 @@ BASES: list[tuple[Callable[..., None], dict[str, Any], Verdict, frozenset[str]]]
 """Stories in which every promise of these clauses was kept, or broken; and what their systems are."""
 COMPARES = frozenset(clause.name for clause in CLAUSES if clause.compares)
 AT_START = frozenset(clause.name for clause in CLAUSES if clause.at_start)
+WAITS = frozenset(clause.name for clause in CLAUSES if clause.waits_s)
 COUNTS_LATE = frozenset(clause.name for clause in CLAUSES if clause.counts_late)
 OF_CONNECTIONS = frozenset(clause.name for clause in CLAUSES if "connections" in clause.sources)
 OF_HEALTH = frozenset(clause.name for clause in CLAUSES if "health" in clause.sources)
@@ -150,6 +151,7 @@ def refs_twice(told: Story) -> None:
 
 
 LATE = (noise("runner", 6_500, late_share=0.02), noise("load", 6_500, late_share=0.02))
+STALL = noise("load", 6_500, lag_max_ms=1_000.0)
 LATE_BEFORE = noise("runner", 4_999, late_share=0.5)
 NONE: frozenset[str] = frozenset()
 REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
@@ -170,9 +172,10 @@ REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
     ("metrics not read", Doubt.GAP, a_gap("metrics"), NONE),
     ("health not read", Doubt.GAP, a_gap("health"), OF_HEALTH),
     ("a ref given twice", Doubt.IDS_UNCLEAR, refs_twice, COUNTED),
+    ("nobody woke for a second", Doubt.NOISE, STALL, WAITS),
     ("the runner late", Doubt.NOISE, LATE[0], TIMING - COMPARES),
     ("the load late", Doubt.NOISE, LATE[1], TIMING - COMPARES),
-    ("the runner just not late", Doubt.NOISE, noise("runner", 6_000, late_share=0.01), NONE),
+    ("the runner just not late", Doubt.NOISE, noise("runner", 6_000, late_share=0.01, lag_max_ms=999.0), NONE),
     ("the runner late before the fault", Doubt.NOISE, LATE_BEFORE, COMPARES | AT_START),
     ("the runner late long before the fault", Doubt.NOISE, noise("runner", 2_999, late_share=0.5), NONE),
 ]
@@ -185,11 +188,15 @@ REACHES: list[tuple[str, Doubt, Callable[[Story], None], frozenset[str]]] = [
 def test_a_doubt_reaches_what_rests_on_it(
     base: Any, doubt: Doubt, tell: Callable[[Story], None], reached: frozenset[str]
 ) -> None:
-    """What counts what is late is believed where it holds, however late we were.
+    """What counts what is late, or did not come in time, is believed where it holds, however late we were.
 
     So is what compares where it is violated, however late we were before the fault.
     """
     tell_base, changed, untouched, clauses = base
+    if tell is STALL and untouched is Verdict.HOLDS:
+        reached -= WAITS
+    if tell in LATE and untouched is Verdict.VIOLATED:
+        reached |= WAITS
     if untouched is Verdict.VIOLATED:
         reached -= COMPARES if tell is LATE_BEFORE else NONE
     if tell in LATE and untouched is Verdict.HOLDS:
