@@ -52,9 +52,12 @@ def accept(reports: Path, names: Sequence[str], *, replacing: bool, anyway: bool
             fix = "accept one that was good, or say --anyway; what did not hold is no sample either way"
             raise UsageError(f"{run['run']} was not as expected: {why}", fix=fix)
     base = reports / FOLDER
+    if base.exists() and not base.is_dir():
+        raise UsageError("it is no folder", where=str(base), fix="move it away")
     same = {(run["system"], run["runtime"]) for run in found}
     new = [run["run"] for run in found]
-    old = [run["run"] for run in read(reports) if (run["system"], run["runtime"]) in same and run["run"] not in new]
+    there = zip(_folders(reports), read(reports), strict=True)
+    old = [folder for folder, run in there if (run["system"], run["runtime"]) in same and folder.name not in new]
     for run in found:
         folder = base / run["run"]
         source = folders[run["run"]]
@@ -63,14 +66,18 @@ def accept(reports: Path, names: Sequence[str], *, replacing: bool, anyway: bool
             plan.write_json(folder / "verdict.json", run)
             shutil.copyfile(source / "plan.json", folder / "plan.json")
     removed = old if replacing else []
-    for name in removed:
-        shutil.rmtree(base / name)
-    return Accepted(str(base), new, removed)
+    for folder in removed:
+        folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
+    return Accepted(str(base), new, [folder.name for folder in removed])
 
 
 def read(reports: Path) -> list[Run]:
     """Every run of the baseline, the oldest first. Raises UsageError where one cannot be read."""
-    return [runs.read(path.parent) for path in sorted((reports / FOLDER).glob("*/plan.json"))]
+    return [runs.read(folder) for folder in _folders(reports)]
+
+
+def _folders(reports: Path) -> list[Path]:
+    return [path.parent for path in sorted((reports / FOLDER).glob("*/plan.json"))]
 
 
 def known(reports: Path) -> list[Run]:

@@ -126,6 +126,37 @@ def test_another_system_is_not_replaced(nats: Nats) -> None:
     assert (REPORTS / "baseline/a").exists()
 
 
+@pytest.mark.parametrize("says", ["old", "../../outside", "new"])
+def test_what_is_replaced_is_the_folder_that_is_there_and_no_other(nats: Nats, says: str) -> None:
+    """Whatever the verdict in it says of its name: it may have been renamed, or written to deceive."""
+    write(REPORTS, run("new"))
+    write(REPORTS / "baseline", run("old"))
+    verdict = REPORTS / "baseline/old/verdict.json"
+    verdict.write_text(verdict.read_text().replace('"run": "old"', f'"run": "{says}"'))
+    verdict.parent.rename(REPORTS / "baseline/renamed")
+    Path("outside").mkdir()
+    done = nats("baseline", "accept", "--replace", "new")
+    assert (done.exit_code, "removed: reports/baseline/renamed" in done.output) == (0, True), done.output
+    assert [path.name for path in (REPORTS / "baseline").iterdir()] == ["new"]
+    assert Path("outside").exists()
+
+
+def test_a_baseline_that_is_a_link_is_removed_without_what_it_leads_to(nats: Nats) -> None:
+    write(REPORTS, run("new"), run("old"))
+    (REPORTS / "baseline").mkdir()
+    (REPORTS / "baseline/old").symlink_to("../old")
+    assert nats("baseline", "accept", "--replace", "new").exit_code == 0
+    assert [path.name for path in (REPORTS / "baseline").iterdir()] == ["new"]
+    assert (REPORTS / "old/verdict.json").exists()
+
+
+def test_a_baseline_that_is_no_folder_is_told(nats: Nats) -> None:
+    write(REPORTS, run("new"))
+    (REPORTS / "baseline").write_text("mine")
+    done = nats("baseline", "accept", "new")
+    assert (done.exit_code, "reports/baseline: it is no folder" in done.stderr) == (64, True), done.output
+
+
 @pytest.mark.parametrize(("flag", "code"), [([], 64), (["--anyway"], 0)])
 def test_what_was_not_as_expected_is_accepted_only_anyway(nats: Nats, flag: list[str], code: int) -> None:
     write(REPORTS, run("good"), recovering("late", 8, verdict="violated"))
