@@ -101,6 +101,14 @@ def test_a_run_of_that_name_is_never_written_over(packed: bundle.Bundle, tmp_pat
     assert _inside(tmp_path) == {f"{RUN}/index.html": b"mine"}
 
 
+def test_a_run_that_could_not_be_opened_is_not_packed(tmp_path: Path) -> None:
+    folder = _run(tmp_path)
+    folder = folder.rename(folder.with_name("night"))
+    with pytest.raises(UsageError, match=r"a run called 'night' cannot be opened.*\n  fix: rename its folder"):
+        bundle.make(folder)
+    assert not list(folder.parent.glob("*.zip"))
+
+
 def _listed(files: Files, name: str, content: bytes = b"x") -> None:
     """Puts a file into the bundle and into its list, as whoever wants to deceive would."""
     told = json.loads(files[bundle.LIST])
@@ -123,6 +131,10 @@ def _called(name: str) -> Callable[[Files], None]:
     return lambda files: _listed(files, name)
 
 
+def _named(run: str) -> Callable[[Files], None]:
+    return lambda files: _told(files, "run", run)
+
+
 CHANGES: dict[str, tuple[Callable[[Files], object], str]] = {
     "another line": (lambda f: f.update({LOG: f[LOG].replace(b"a", b"b")}), f"'{LOG}' is not what it was"),
     "a longer one": (lambda f: f.update({LOG: f[LOG] + b"b"}), f"'{LOG}' is not what it was"),
@@ -136,6 +148,10 @@ CHANGES: dict[str, tuple[Callable[[Files], object], str]] = {
     "another schema": (lambda f: _told(f, "schema", 2), "it has schema 2, this harness reads 1"),
     "a run elsewhere": (lambda f: _told(f, "run", "../run"), "its run is called '../run'"),
     "a run of no name": (lambda f: _told(f, "run", ""), "its run is called ''"),
+    **{
+        f"a run called {name!r}": (_named(name), f"its run is called {name!r}")
+        for name in ("baseline", "latest", "Night", "trend.sqlite", "nightly.json", ".latest-x", "x.bundle.zip")
+    },
     **{
         f"a file called {name!r}": (_called(name), f"{name!r} is no file of a run")
         for name in ("../out", "a/../../out", "/etc/out", "a//b", "a/./b", "a\\b", "C:out", "a\nb", "\x1b[31m", "a/")
