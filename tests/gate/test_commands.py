@@ -217,6 +217,32 @@ def test_a_run_that_cannot_be_read_is_left_out_and_told(nats: Nats) -> None:
     assert courses(nats)["crash[hardened] reconnects.works"]["values"] == [2]
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "1" * 5000, '{"seconds": 1' + "0" * 400 + "}"], ids=range(4)
+)
+def test_what_no_reader_takes_is_left_out_and_told(nats: Nats, text: str) -> None:
+    write(REPORTS, *repeated(1, 2))
+    (REPORTS / "now-0/verdict.json").write_text(text)
+    done = nats("trend")
+    assert (done.exit_code, "left out: now-0" in done.stderr) == (0, True), done.output
+    assert (nats("gate", "now-0").exit_code, nats("baseline", "accept", "now-0").exit_code) == (64, 64)
+    (REPORTS / "nightly.json").write_text(text)
+    assert nats("gate", "night").exit_code == 64
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--rebuild"]])
+def test_names_that_no_file_can_hold_are_in_the_trend_as_they_are_shown(nats: Nats, words: list[str]) -> None:
+    """A lone surrogate is no text; a service can answer with one."""
+    (evil := verdicts.hostile())["run"] = "evil"
+    huge = recovering("huge", 10**30, verdict="violated")
+    write(REPORTS, *repeated(1, 2), evil, huge)  # type: ignore[arg-type]
+    done = nats("trend", *words)
+    assert (done.exit_code, "left out" in done.stderr) == (0, False), done.output
+    found = courses(nats)
+    assert found["crash[hardened] reconnects.works"]["values"] == [1e30, 1, 2]
+    assert any("\\ud800 lone" in name for name in found)
+
+
 def _older(path: Path) -> None:
     with sqlite3.connect(path) as file:
         file.execute("pragma user_version = 0")
