@@ -16,7 +16,9 @@ from pathlib import Path
 from harness.errors import HarnessError, UsageError
 from harness.gate import runs
 from harness.gate._seen import once, seen
+from harness.history.shown import on_lines
 from harness.report.shape import Run
+from harness.report.text import plain
 from harness.verdict import Verdict
 
 FILE = "trend.sqlite"
@@ -84,7 +86,7 @@ def update(reports: Path, only: Path | None = None) -> list[str]:
                 if known.get(_kept(folder.name)) != digest:
                     _write(file, folder.name, runs.read(folder), digest)
             except (OSError, UsageError) as error:
-                unread.append(f"{folder.name}: {error}")
+                unread.append(f"{plain(folder.name)}: {on_lines(error)}")
     return unread
 
 

@@ -174,6 +174,29 @@ def test_a_verdict_of_another_run_is_not_accepted(nats: Nats) -> None:
     assert not Path("escaped").exists()
 
 
+def test_what_a_run_says_begins_no_line_of_an_error(nats: Nats) -> None:
+    evil = "\x1b[2J\n::error::mine"
+    late = recovering("late", 8, verdict="violated")
+    late["reasons"] = [evil]
+    write(REPORTS, late)
+    done = nats("baseline", "accept", "late")
+    assert (done.exit_code, "not as expected: \\x1b[2J\\n::error::mine" in done.stderr) == (64, True), done.stderr
+    assert "\n::" not in done.stderr
+    late["run"] = evil
+    (REPORTS / "late/verdict.json").write_text(json.dumps(late))
+    assert "\n::" not in nats("baseline", "accept", "late").stderr
+
+
+def test_a_folder_of_any_name_is_told_on_one_line(nats: Nats) -> None:
+    write(REPORTS, run("good"), run("x\n::error::mine"))
+    write(REPORTS / "baseline", run("old\n::error::mine"))
+    (REPORTS / "x\n::error::mine/verdict.json").write_text("{")
+    for words in (["trend"], ["baseline", "accept", "--replace", "good"]):
+        done = nats(*words)
+        assert (done.exit_code, "\\n::error::mine" in done.output) == (0, True), done.output
+        assert "\n::" not in done.output
+
+
 def test_nothing_judged_is_no_baseline(nats: Nats) -> None:
     (empty := verdicts.empty())["run"] = "empty"
     write(REPORTS, empty)  # type: ignore[arg-type]
