@@ -110,6 +110,7 @@ def open_(path: Path, reports: Path) -> Bundle:
             folder = reports.absolute() / listed["run"]
             if folder.exists():
                 return _there(folder, digest, path)
+            _judge_room(archive, folder.parent, path)
             half = folder.with_name(f".{folder.name}.{os.getpid()}")
             try:
                 _unpack(archive, listed["files"], half, path)
@@ -140,6 +141,8 @@ def _list(archive: zipfile.ZipFile, path: Path) -> tuple[JSON, bytes]:
         listed = json.loads(text)
         schema, run, files = listed["schema"], listed["run"], listed["files"]
         sizes = {name: (told["bytes"], told["sha256"]) for name, told in files.items()}
+        if any(type(size) is not int for size, _ in sizes.values()):
+            raise TypeError("a size is no whole number")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{LIST} is no list of a bundle", where=str(path), fix=NOT_AS_MADE) from error
     if schema != SCHEMA:
@@ -157,10 +160,16 @@ def _list(archive: zipfile.ZipFile, path: Path) -> tuple[JSON, bytes]:
             raise _tampered(info.filename, path)
     for name in sizes.keys() - set(names):
         raise UsageError(f"{name!r:.200} is missing", where=str(path), fix=NOT_AS_MADE)
-    needed = sum(info.file_size for info in infos)
-    if needed > shutil.disk_usage(path.parent).free:
-        raise UsageError(f"unpacked it is {needed / 1e9:.1f} GB, more than is free", where=str(path))
     return listed, text
+
+
+def _judge_room(archive: zipfile.ZipFile, into: Path, path: Path) -> None:
+    """That there is room where it is unpacked; that folder may not be there yet."""
+    needed = sum(info.file_size for info in archive.infolist())
+    there = next(folder for folder in (into, *into.parents) if folder.exists())
+    if needed > shutil.disk_usage(there).free:
+        what = f"unpacked it is {needed / 1e9:.1f} GB, more than is free in {there}"
+        raise UsageError(what, where=str(path), fix="make room there, or open it in another folder")
 
 
 def _judge_plan(folder: Path, path: Path) -> None:

@@ -40,12 +40,11 @@ def replay(
     entries = {entry.id: entry for entry in made.planned}
     if scenario is not None and scenario not in entries:
         raise UnknownName(scenario, map(plain, entries), kind="scenario of this run", where=folder.name)
-    verdict = plan.merged(folder, seconds=0.0)
-    unexpected = [found["id"] for found in verdict["scenarios"] if not found["as_expected"]] + verdict["missing"]
+    unexpected, differences = _judged(folder)
     chosen = [scenario] if scenario else unexpected
     if not chosen:
         raise UsageError("everything was as expected", where=folder.name, fix="name the scenario to run again")
-    for sentence in _differences(verdict["versions"]):
+    for sentence in differences:
         print(f"not the same as then: {plain(sentence)}", file=sys.stderr)
     codes: list[int] = []
     folders: list[Path] = []
@@ -68,6 +67,18 @@ def replay(
             return launching.INTERRUPTED
     launching.tell(folders)
     return worst_exit(codes)
+
+
+def _judged(folder: Path) -> tuple[list[str], list[str]]:
+    """The scenarios of a run that were not as expected or not judged, and what is not as it was then."""
+    try:
+        verdict = plan.merged(folder, seconds=0.0)
+        unexpected = [found["id"] for found in verdict["scenarios"] if not found["as_expected"]]
+        return unexpected + verdict["missing"], list(_differences(verdict["versions"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"no verdict can be read: {error!r}"
+        fix = f"judge it again: nats-harness judge {folder.name}"
+        raise UsageError(what, where=str(folder / "scenarios"), fix=fix) from error
 
 
 def _system(made: plan.Plan, folder: Path) -> str:

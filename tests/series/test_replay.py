@@ -58,3 +58,14 @@ def test_a_name_in_an_error_begins_no_line(nats: Nats, ids: list[str], system: s
     done = nats("replay", "mine", "crash")
     assert (done.exit_code, "error::mine" in done.stderr) == (64, True), done.output
     assert harmless(done.stderr), done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": 1}', "[" * 100_000, '{"as_expected": true, "versions": 1}'], ids=range(6)
+)
+def test_a_damaged_verdict_of_a_scenario_is_told(nats: Nats, text: str) -> None:
+    folder = stored(ID)
+    (folder / "scenarios/calm-default/verdict.json").write_text(text)
+    done = nats("replay", "mine", ID)
+    assert (done.exit_code, "no verdict can be read" in done.stderr) == (64, True), done.output
+    assert "fix: judge it again: nats-harness judge mine" in done.stderr
