@@ -21,6 +21,8 @@ from typing import Any
 
 from harness import outage, plan, whole
 from harness.errors import UsageError
+from harness.gate.baseline import FOLDER as BASELINE
+from harness.gate.runs import NIGHT
 
 JSON = dict[str, Any]
 SCHEMA = 1
@@ -28,6 +30,8 @@ LIST = "bundle.json"
 SCENARIOS = "judged"
 """The folder of the scenarios' own files, as they were."""
 SUFFIX = ".bundle.zip"
+TAKEN = (BASELINE, NIGHT, "latest")
+"""What stands for other than one run under reports/; what else lies there beside the runs has a dot in its name."""
 LIST_BYTES = 16 * 1024 * 1024
 CHUNK = 1024 * 1024
 UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
@@ -51,6 +55,9 @@ def is_bundle(name: str) -> bool:
 def make(folder: Path, into: Path | None = None) -> Bundle:
     """Packs a run's folder into `into` (a file), or beside it. Replaces a bundle that is there, whole or not at all."""
     made = plan.read_plan(folder)
+    if not _a_run(folder.name):
+        what = f"a run called {folder.name!r} cannot be opened under reports/"
+        raise UsageError(what, where=str(folder), fix="rename its folder: no dot, and not " + ", ".join(TAKEN))
     target = into or folder.with_name(f"{folder.name}{SUFFIX}")
     half = target.with_name(f".{target.name}.{os.getpid()}")
     files = dict(_files(folder, Path(made.scenarios)))
@@ -103,6 +110,7 @@ def open_(path: Path, reports: Path) -> Bundle:
             folder = reports.absolute() / listed["run"]
             if folder.exists():
                 return _there(folder, digest, path)
+            _judge_room(archive, folder.parent, path)
             half = folder.with_name(f".{folder.name}.{os.getpid()}")
             try:
                 _unpack(archive, listed["files"], half, path)
@@ -133,12 +141,14 @@ def _list(archive: zipfile.ZipFile, path: Path) -> tuple[JSON, bytes]:
         listed = json.loads(text)
         schema, run, files = listed["schema"], listed["run"], listed["files"]
         sizes = {name: (told["bytes"], told["sha256"]) for name, told in files.items()}
+        if any(type(size) is not int for size, _ in sizes.values()):
+            raise TypeError("a size is no whole number")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{LIST} is no list of a bundle", where=str(path), fix=NOT_AS_MADE) from error
     if schema != SCHEMA:
         fix = "open it with the version that made it"
         raise UsageError(f"it has schema {schema!r:.40}, this harness reads {SCHEMA}", where=str(path), fix=fix)
-    if not isinstance(run, str) or not _plain(run) or "/" in run:
+    if not isinstance(run, str) or not _a_run(run):
         raise UsageError(f"its run is called {run!r:.80}", where=str(path), fix=NOT_AS_MADE)
     for info in infos[1:]:
         kind = stat.S_IFMT(info.external_attr >> 16)
@@ -150,10 +160,16 @@ def _list(archive: zipfile.ZipFile, path: Path) -> tuple[JSON, bytes]:
             raise _tampered(info.filename, path)
     for name in sizes.keys() - set(names):
         raise UsageError(f"{name!r:.200} is missing", where=str(path), fix=NOT_AS_MADE)
-    needed = sum(info.file_size for info in infos)
-    if needed > shutil.disk_usage(path.parent).free:
-        raise UsageError(f"unpacked it is {needed / 1e9:.1f} GB, more than is free", where=str(path))
     return listed, text
+
+
+def _judge_room(archive: zipfile.ZipFile, into: Path, path: Path) -> None:
+    """That there is room where it is unpacked; that folder may not be there yet."""
+    needed = sum(info.file_size for info in archive.infolist())
+    there = next(folder for folder in (into, *into.parents) if folder.exists())
+    if needed > shutil.disk_usage(there).free:
+        what = f"unpacked it is {needed / 1e9:.1f} GB, more than is free in {there}"
+        raise UsageError(what, where=str(path), fix="make room there, or open it in another folder")
 
 
 def _judge_plan(folder: Path, path: Path) -> None:
@@ -192,6 +208,11 @@ def _there(folder: Path, digest: str, path: Path) -> Bundle:
 
 def _tampered(name: str, path: Path) -> UsageError:
     return UsageError(f"{name!r:.200} is not what it was when the bundle was made", where=str(path), fix=NOT_AS_MADE)
+
+
+def _a_run(name: str) -> bool:
+    """Whether a folder of this name under reports/ is a run and nothing else, on every platform."""
+    return _plain(name) and not {"/", "."} & set(name) and name.casefold() not in TAKEN
 
 
 def _plain(name: str) -> bool:

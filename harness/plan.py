@@ -207,7 +207,7 @@ def merged(folder: Path, *, seconds: float) -> JSON:
     for planned in plan.planned:
         path = folder / "scenarios" / planned.folder / "verdict.json"
         if path.exists():
-            scenarios.append({key: v for key, v in json.loads(path.read_text("utf-8")).items() if key != "schema"})
+            scenarios.append({key: v for key, v in _judged(path, folder.name).items() if key != "schema"})
         else:
             missing.append(planned.id)
     bad = [Verdict(found["unexpected"]) for found in scenarios if not found["as_expected"]]
@@ -231,6 +231,15 @@ def merged(folder: Path, *, seconds: float) -> JSON:
         "skipped": [asdict(skip) for skip in plan.skipped],
         "missing": missing,
     }
+
+
+def _judged(path: Path, run: str) -> JSON:
+    """A scenario's own verdict. Raises UsageError where it is damaged."""
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        fix = f"judge it again: nats-harness judge {run}"
+        raise UsageError(f"no verdict can be read: {error}", where=str(path), fix=fix) from error
 
 
 def _versions(scenarios: Sequence[JSON]) -> Mapping[str, str]:

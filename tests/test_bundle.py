@@ -101,6 +101,14 @@ def test_a_run_of_that_name_is_never_written_over(packed: bundle.Bundle, tmp_pat
     assert _inside(tmp_path) == {f"{RUN}/index.html": b"mine"}
 
 
+def test_a_run_that_could_not_be_opened_is_not_packed(tmp_path: Path) -> None:
+    folder = _run(tmp_path)
+    folder = folder.rename(folder.with_name("night"))
+    with pytest.raises(UsageError, match=r"a run called 'night' cannot be opened.*\n  fix: rename its folder"):
+        bundle.make(folder)
+    assert not list(folder.parent.glob("*.zip"))
+
+
 def _listed(files: Files, name: str, content: bytes = b"x") -> None:
     """Puts a file into the bundle and into its list, as whoever wants to deceive would."""
     told = json.loads(files[bundle.LIST])
@@ -113,6 +121,11 @@ def _told(files: Files, word: str, value: object) -> None:
     files[bundle.LIST] = json.dumps({**json.loads(files[bundle.LIST]), word: value}).encode()
 
 
+def _sized(files: Files, kind: Callable[[int], object]) -> None:
+    told = json.loads(files[bundle.LIST])["files"]
+    _told(files, "files", {name: {**one, "bytes": kind(one["bytes"])} for name, one in told.items()})
+
+
 def _emptied(files: Files) -> None:
     _told(files, "files", {})
     for name in [*files][1:]:
@@ -121,6 +134,10 @@ def _emptied(files: Files) -> None:
 
 def _called(name: str) -> Callable[[Files], None]:
     return lambda files: _listed(files, name)
+
+
+def _named(run: str) -> Callable[[Files], None]:
+    return lambda files: _told(files, "run", run)
 
 
 CHANGES: dict[str, tuple[Callable[[Files], object], str]] = {
@@ -133,9 +150,16 @@ CHANGES: dict[str, tuple[Callable[[Files], object], str]] = {
     "no list": (lambda f: f.pop(bundle.LIST), "it does not begin with bundle.json"),
     "a list that is none": (lambda f: f.update({bundle.LIST: b"[]"}), "bundle.json is no list"),
     "a list that is no JSON": (lambda f: f.update({bundle.LIST: b"{"}), "bundle.json is no list"),
+    "sizes that are none": (lambda f: _sized(f, float), "bundle.json is no list"),
+    "sizes in words": (lambda f: _sized(f, str), "bundle.json is no list"),
+    "no checksum": (lambda f: _told(f, "files", {LOG: {"bytes": 1}}), "bundle.json is no list"),
     "another schema": (lambda f: _told(f, "schema", 2), "it has schema 2, this harness reads 1"),
     "a run elsewhere": (lambda f: _told(f, "run", "../run"), "its run is called '../run'"),
     "a run of no name": (lambda f: _told(f, "run", ""), "its run is called ''"),
+    **{
+        f"a run called {name!r}": (_named(name), f"its run is called {name!r}")
+        for name in ("baseline", "latest", "Night", "trend.sqlite", "nightly.json", ".latest-x", "x.bundle.zip")
+    },
     **{
         f"a file called {name!r}": (_called(name), f"{name!r} is no file of a run")
         for name in ("../out", "a/../../out", "/etc/out", "a//b", "a/./b", "a\\b", "C:out", "a\nb", "\x1b[31m", "a/")
@@ -190,6 +214,23 @@ def test_what_the_disk_does_not_hold_is_not_begun(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4000))
     assert "more than is free" in _refused(packed.path, tmp_path)
+
+
+def test_room_is_needed_where_it_is_unpacked_and_nowhere_else(
+    packed: bundle.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def usage(path: Path) -> SimpleNamespace:
+        path.stat()  # it is asked of what is there
+        return SimpleNamespace(free=4000 if path.is_relative_to(tmp_path / "full") else 10**9)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    (tmp_path / "full").mkdir()
+    shutil.copyfile(packed.path, tmp_path / "full/x.zip")
+    opened = bundle.open_(tmp_path / "full/x.zip", tmp_path / "empty/reports")
+    assert opened.digest == packed.digest
+    with pytest.raises(UsageError, match="more than is free"):
+        bundle.open_(packed.path, tmp_path / "full/reports")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["x.zip"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x05\x06" + b"\0" * 18])

@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.gate import runs
 from harness.history.shown import on_lines
 from harness.report.shape import Run
+from harness.report.text import plain
 
 FOLDER = "baseline"
 
@@ -30,8 +31,8 @@ class Accepted:
 
     def lines(self) -> list[str]:
         """What to say of it."""
-        kept = [f"accepted: {self.folder}/{name}" for name in self.kept]
-        return kept + [f"removed: {self.folder}/{name}" for name in self.removed]
+        kept = [f"accepted: {self.folder}/{plain(name)}" for name in self.kept]
+        return kept + [f"removed: {self.folder}/{plain(name)}" for name in self.removed]
 
 
 def accept(reports: Path, names: Sequence[str], *, replacing: bool, anyway: bool) -> Accepted:
@@ -44,17 +45,21 @@ def accept(reports: Path, names: Sequence[str], *, replacing: bool, anyway: bool
     folders = {path.name: path for name in names or ["latest"] for path in runs.folders(reports, name)}
     for run in found:
         if run["run"] not in folders:
-            raise UsageError(f"its verdict is that of {run['run']}", where=", ".join(folders), fix="name that run")
+            what = f"its verdict is that of {plain(run['run'])}"
+            raise UsageError(what, where=", ".join(map(plain, folders)), fix="name that run")
         if not run["scenarios"]:
-            raise UsageError(f"nothing was judged in {run['run']}", fix="accept a run that judged something")
+            raise UsageError(f"nothing was judged in {plain(run['run'])}", fix="accept a run that judged something")
         if run["exit"] and not anyway:
-            why = run["reasons"][0] if run["reasons"] else "something is missing"
+            why = plain(run["reasons"][0]) if run["reasons"] else "something is missing"
             fix = "accept one that was good, or say --anyway; what did not hold is no sample either way"
-            raise UsageError(f"{run['run']} was not as expected: {why}", fix=fix)
+            raise UsageError(f"{plain(run['run'])} was not as expected: {why}", fix=fix)
     base = reports / FOLDER
+    if base.exists() and not base.is_dir():
+        raise UsageError("it is no folder", where=str(base), fix="move it away")
     same = {(run["system"], run["runtime"]) for run in found}
     new = [run["run"] for run in found]
-    old = [run["run"] for run in read(reports) if (run["system"], run["runtime"]) in same and run["run"] not in new]
+    there = zip(_folders(reports), read(reports), strict=True)
+    old = [folder for folder, run in there if (run["system"], run["runtime"]) in same and folder.name not in new]
     for run in found:
         folder = base / run["run"]
         source = folders[run["run"]]
@@ -63,14 +68,18 @@ def accept(reports: Path, names: Sequence[str], *, replacing: bool, anyway: bool
             plan.write_json(folder / "verdict.json", run)
             shutil.copyfile(source / "plan.json", folder / "plan.json")
     removed = old if replacing else []
-    for name in removed:
-        shutil.rmtree(base / name)
-    return Accepted(str(base), new, removed)
+    for folder in removed:
+        folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
+    return Accepted(str(base), new, [folder.name for folder in removed])
 
 
 def read(reports: Path) -> list[Run]:
     """Every run of the baseline, the oldest first. Raises UsageError where one cannot be read."""
-    return [runs.read(path.parent) for path in sorted((reports / FOLDER).glob("*/plan.json"))]
+    return [runs.read(folder) for folder in _folders(reports)]
+
+
+def _folders(reports: Path) -> list[Path]:
+    return [path.parent for path in sorted((reports / FOLDER).glob("*/plan.json"))]
 
 
 def known(reports: Path) -> list[Run]:

@@ -13,6 +13,8 @@ from harness.report import counting, schema
 from harness.report.shape import Night, Run
 
 NIGHT = "night"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What a file raises that is no verdict."""
 
 
 def to_decide(reports: Path, names: Sequence[str]) -> tuple[list[Run], list[str]]:
@@ -53,7 +55,7 @@ def read(folder: Path) -> Run:
     try:
         verdict = json.loads(path.read_text("utf-8")) if path.exists() else plan.merged(folder, seconds=0.0)
         schema.validate(verdict)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         fix = f"judge it again: nats-harness judge {folder.name}"
         raise UsageError(f"no verdict can be read: {error}", where=str(path), fix=fix) from error
     except UsageError:
@@ -71,7 +73,7 @@ def _night(reports: Path) -> Night:
         for run in night["runs"]:
             _ = run["system"], run["exit"], run.get("again", {"scenarios": []})["scenarios"]
         _ = _names(night)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         raise UsageError(f"no night can be read: {error}", where=str(path), fix="nats-harness nightly") from error
     return cast(Night, night)
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from harness.errors import HarnessError, UsageError
 from harness.gate import runs
 from harness.gate._seen import once, seen
+from harness.history.shown import on_lines
 from harness.report.shape import Run
+from harness.report.text import plain
 from harness.verdict import Verdict
 
 FILE = "trend.sqlite"
@@ -81,10 +83,10 @@ def update(reports: Path, only: Path | None = None) -> list[str]:
         for folder in folders:
             try:
                 digest = hashlib.sha256((folder / "verdict.json").read_bytes()).hexdigest()
-                if known.get(folder.name) != digest:
+                if known.get(_kept(folder.name)) != digest:
                     _write(file, folder.name, runs.read(folder), digest)
             except (OSError, UsageError) as error:
-                unread.append(f"{folder.name}: {error}")
+                unread.append(f"{plain(folder.name)}: {on_lines(error)}")
     return unread
 
 
@@ -102,10 +104,12 @@ def rebuild(reports: Path) -> Path | None:
 
 
 def _write(file: sqlite3.Connection, name: str, run: Run, digest: str) -> None:
+    """Takes in a run; its names as they can be kept."""
+    name = _kept(name)
     file.execute("delete from runs where run = ?", (name,))
     file.execute(
         "insert into runs values (?, ?, ?, ?, ?, ?)",
-        (name, run["started"], run["system"], run["runtime"], run["exit"], digest),
+        (name, *map(_kept, (run["started"], run["system"], run["runtime"])), run["exit"], digest),
     )
     file.executemany("insert into findings values (?, ?, ?, ?, ?, ?, ?)", _findings(name, run))
 
@@ -114,7 +118,13 @@ def _findings(name: str, run: Run) -> Iterator[Sequence[str | float | None]]:
     for key, ones in seen(once([run])).items():
         for one in ones:
             found = one.finding
-            yield name, key.id, key.clause, found["verdict"], found["bound"], found["measured"], found["unit"]
+            values = (None if value is None else float(value) for value in (found["bound"], found["measured"]))
+            yield name, _kept(key.id), _kept(key.clause), found["verdict"], *values, _kept(found["unit"])
+
+
+def _kept(text: str) -> str:
+    """`text` with each lone surrogate, which no file can hold, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

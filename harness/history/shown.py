@@ -22,6 +22,8 @@ _NAMED = re.compile(
 _COOKIE = re.compile(r"(?P<name>\bcookie(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)[^\"'\\{}]+", re.IGNORECASE)
 _WORDS = ("auth", "key", "passw", "secret", "token", "cookie")
 _BEARER = re.compile(r"\b(Bearer )[\w.~+/=-]+")
+_COMMAND = re.compile(r"^[^\S\n]*:(?=:)|##(?=\[)", re.MULTILINE)
+"""What makes a line a command to GitHub, whoever printed it."""
 
 
 def without_credentials(text: str) -> str:
@@ -47,8 +49,8 @@ def escaped(text: str, *, keeping: str = "") -> str:
 
 
 def on_lines(error: Exception) -> str:
-    """What an error says, safe to print; it may take several lines."""
-    return escaped(str(error), keeping="\n")
+    """What an error says, safe to print; it may take several lines, of which none is a command to GitHub."""
+    return _COMMAND.sub(lambda found: f"{found[0][:-1]}\\x{ord(found[0][-1]):02x}", escaped(str(error), keeping="\n"))
 
 
 def _unsafe(char: str) -> bool:

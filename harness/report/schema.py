@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -64,6 +64,8 @@ def _validators() -> tuple[Validator, Validator]:
 
 
 def _finite() -> TypeChecker:
-    """The draft's types, without NaN and infinity: Python's json writes them, and no other reader takes them."""
+    """The draft's types, without NaN, infinity and what is larger than a float: only Python's json takes them."""
     checker: TypeChecker = Draft202012Validator.TYPE_CHECKER
-    return checker.redefine("number", lambda _, value: checker.is_type(value, "number") and math.isfinite(value))
+    return checker.redefine(
+        "number", lambda _, value: checker.is_type(value, "number") and abs(value) <= sys.float_info.max
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import bundle, launching, plan
 from harness.errors import UnknownName, UsageError
+from harness.report.text import plain
 from harness.system.loader import load_system
 from harness.verdict import worst_exit
 
@@ -38,14 +39,13 @@ def replay(
     scenarios = folder / bundle.SCENARIOS if bundle.opened(folder) else Path(made.scenarios)
     entries = {entry.id: entry for entry in made.planned}
     if scenario is not None and scenario not in entries:
-        raise UnknownName(scenario, entries, kind="scenario of this run", where=folder.name)
-    verdict = plan.merged(folder, seconds=0.0)
-    unexpected = [found["id"] for found in verdict["scenarios"] if not found["as_expected"]] + verdict["missing"]
+        raise UnknownName(scenario, map(plain, entries), kind="scenario of this run", where=folder.name)
+    unexpected, differences = _judged(folder)
     chosen = [scenario] if scenario else unexpected
     if not chosen:
         raise UsageError("everything was as expected", where=folder.name, fix="name the scenario to run again")
-    for sentence in _differences(verdict["versions"]):
-        print(f"not the same as then: {sentence}", file=sys.stderr)
+    for sentence in differences:
+        print(f"not the same as then: {plain(sentence)}", file=sys.stderr)
     codes: list[int] = []
     folders: list[Path] = []
     for id_ in chosen:
@@ -67,6 +67,18 @@ def replay(
             return launching.INTERRUPTED
     launching.tell(folders)
     return worst_exit(codes)
+
+
+def _judged(folder: Path) -> tuple[list[str], list[str]]:
+    """The scenarios of a run that were not as expected or not judged, and what is not as it was then."""
+    try:
+        verdict = plan.merged(folder, seconds=0.0)
+        unexpected = [found["id"] for found in verdict["scenarios"] if not found["as_expected"]]
+        return unexpected + verdict["missing"], list(_differences(verdict["versions"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"no verdict can be read: {error!r}"
+        fix = f"judge it again: nats-harness judge {folder.name}"
+        raise UsageError(what, where=str(folder / "scenarios"), fix=fix) from error
 
 
 def _system(made: plan.Plan, folder: Path) -> str:
@@ -92,7 +104,7 @@ def _tries(asked: launching.Asked, reports: Path, scenario: str, until: str, mos
         found = came == until
         if until:
             told = f"{until} {int(found)} of {number} times" if found or number == most else f"try {number} of {most}"
-            print(f"{scenario}: {told}", flush=True)
+            print(f"{plain(scenario)}: {told}", flush=True)
         if found or code == launching.INTERRUPTED:
             return
 

@@ -126,6 +126,37 @@ def test_another_system_is_not_replaced(nats: Nats) -> None:
     assert (REPORTS / "baseline/a").exists()
 
 
+@pytest.mark.parametrize("says", ["old", "../../outside", "new"])
+def test_what_is_replaced_is_the_folder_that_is_there_and_no_other(nats: Nats, says: str) -> None:
+    """Whatever the verdict in it says of its name: it may have been renamed, or written to deceive."""
+    write(REPORTS, run("new"))
+    write(REPORTS / "baseline", run("old"))
+    verdict = REPORTS / "baseline/old/verdict.json"
+    verdict.write_text(verdict.read_text().replace('"run": "old"', f'"run": "{says}"'))
+    verdict.parent.rename(REPORTS / "baseline/renamed")
+    Path("outside").mkdir()
+    done = nats("baseline", "accept", "--replace", "new")
+    assert (done.exit_code, "removed: reports/baseline/renamed" in done.output) == (0, True), done.output
+    assert [path.name for path in (REPORTS / "baseline").iterdir()] == ["new"]
+    assert Path("outside").exists()
+
+
+def test_a_baseline_that_is_a_link_is_removed_without_what_it_leads_to(nats: Nats) -> None:
+    write(REPORTS, run("new"), run("old"))
+    (REPORTS / "baseline").mkdir()
+    (REPORTS / "baseline/old").symlink_to("../old")
+    assert nats("baseline", "accept", "--replace", "new").exit_code == 0
+    assert [path.name for path in (REPORTS / "baseline").iterdir()] == ["new"]
+    assert (REPORTS / "old/verdict.json").exists()
+
+
+def test_a_baseline_that_is_no_folder_is_told(nats: Nats) -> None:
+    write(REPORTS, run("new"))
+    (REPORTS / "baseline").write_text("mine")
+    done = nats("baseline", "accept", "new")
+    assert (done.exit_code, "reports/baseline: it is no folder" in done.stderr) == (64, True), done.output
+
+
 @pytest.mark.parametrize(("flag", "code"), [([], 64), (["--anyway"], 0)])
 def test_what_was_not_as_expected_is_accepted_only_anyway(nats: Nats, flag: list[str], code: int) -> None:
     write(REPORTS, run("good"), recovering("late", 8, verdict="violated"))
@@ -141,6 +172,29 @@ def test_a_verdict_of_another_run_is_not_accepted(nats: Nats) -> None:
     verdict.write_text(verdict.read_text().replace('"run": "good"', '"run": "../../escaped"'))
     assert nats("baseline", "accept", "good").exit_code == 64
     assert not Path("escaped").exists()
+
+
+def test_what_a_run_says_begins_no_line_of_an_error(nats: Nats) -> None:
+    evil = "\x1b[2J\n::error::mine"
+    late = recovering("late", 8, verdict="violated")
+    late["reasons"] = [evil]
+    write(REPORTS, late)
+    done = nats("baseline", "accept", "late")
+    assert (done.exit_code, "not as expected: \\x1b[2J\\n::error::mine" in done.stderr) == (64, True), done.stderr
+    assert "\n::" not in done.stderr
+    late["run"] = evil
+    (REPORTS / "late/verdict.json").write_text(json.dumps(late))
+    assert "\n::" not in nats("baseline", "accept", "late").stderr
+
+
+def test_a_folder_of_any_name_is_told_on_one_line(nats: Nats) -> None:
+    write(REPORTS, run("good"), run("x\n::error::mine"))
+    write(REPORTS / "baseline", run("old\n::error::mine"))
+    (REPORTS / "x\n::error::mine/verdict.json").write_text("{")
+    for words in (["trend"], ["baseline", "accept", "--replace", "good"]):
+        done = nats(*words)
+        assert (done.exit_code, "\\n::error::mine" in done.output) == (0, True), done.output
+        assert "\n::" not in done.output
 
 
 def test_nothing_judged_is_no_baseline(nats: Nats) -> None:
@@ -184,6 +238,32 @@ def test_a_run_that_cannot_be_read_is_left_out_and_told(nats: Nats) -> None:
     done = nats("trend")
     assert (done.exit_code, "left out: now-0" in done.stderr) == (0, True)
     assert courses(nats)["crash[hardened] reconnects.works"]["values"] == [2]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "1" * 5000, '{"seconds": 1' + "0" * 400 + "}"], ids=range(4)
+)
+def test_what_no_reader_takes_is_left_out_and_told(nats: Nats, text: str) -> None:
+    write(REPORTS, *repeated(1, 2))
+    (REPORTS / "now-0/verdict.json").write_text(text)
+    done = nats("trend")
+    assert (done.exit_code, "left out: now-0" in done.stderr) == (0, True), done.output
+    assert (nats("gate", "now-0").exit_code, nats("baseline", "accept", "now-0").exit_code) == (64, 64)
+    (REPORTS / "nightly.json").write_text(text)
+    assert nats("gate", "night").exit_code == 64
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--rebuild"]])
+def test_names_that_no_file_can_hold_are_in_the_trend_as_they_are_shown(nats: Nats, words: list[str]) -> None:
+    """A lone surrogate is no text; a service can answer with one."""
+    (evil := verdicts.hostile())["run"] = "evil"
+    huge = recovering("huge", 10**30, verdict="violated")
+    write(REPORTS, *repeated(1, 2), evil, huge)  # type: ignore[arg-type]
+    done = nats("trend", *words)
+    assert (done.exit_code, "left out" in done.stderr) == (0, False), done.output
+    found = courses(nats)
+    assert found["crash[hardened] reconnects.works"]["values"] == [1e30, 1, 2]
+    assert any("\\ud800 lone" in name for name in found)
 
 
 def _older(path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.history.shown import escaped, without_credentials
+from harness.history.shown import escaped, on_lines, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,14 @@ def test_what_is_none_is_left(said: str) -> None:
 
 def test_what_a_terminal_obeys_is_an_escape() -> None:
     assert escaped("é\t\x1b[31m\x9b\u202e\x00", keeping="\t") == "é\t\\x1b[31m\\x9b\\u202e\\x00"
+
+
+@pytest.mark.parametrize("said", ["::error::x", "what\n::error::x", "what\n  ::mask::x", "a ##[error]x", "a\r\n::x"])
+def test_no_line_of_an_error_is_a_command(said: str) -> None:
+    shown = on_lines(ValueError(said))
+    assert "##[" not in shown
+    assert not [line for line in shown.split("\n") if line.strip().startswith("::")]
+
+
+def test_an_error_is_else_as_it_is() -> None:
+    assert on_lines(ValueError("what\n  fix: a::b ## [c] [::1]:80")) == "what\n  fix: a::b ## [c] [::1]:80"
