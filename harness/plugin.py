@@ -237,7 +237,7 @@ class _Progress:
             from harness.watching import Watching
 
             terminal = open("/dev/tty", "w", encoding="utf-8")  # noqa: SIM115  # pytest keeps stdout; closed at the end
-            self._view = Watching(session.planned(), terminal)
+            self._view = Watching(session.planned(), terminal, session.took_before())
             self._view.start()
         if self._view is not None:
             self._view.begins(nodeid, *session.place(nodeid))
