@@ -73,7 +73,7 @@ def failure(scenario: Mapping[str, Any]) -> str:
 def summary_lines(
     verdict: Mapping[str, Any], look: Look, *, report: str = "", decided: Decided | None = None
 ) -> list[str]:
-    """The end of a run: the table, what to look at, weaknesses, what was not judged, skipped or missing, the decision.
+    """The end of a run: the table, the first of what to look at, weaknesses, what was not judged, the decision.
 
     `verdict` is the run's verdict.json; `report` says where the page is, `decided` what a policy makes of the run.
     """
@@ -154,9 +154,14 @@ def _summary(run: Run, look: Look, report: str, decided: Decided | None) -> Iter
     sums = reading.sums(run)
     yield look.paint(f"nats-harness: {run['system']}, run {run['run']}", "bold")
     yield from _table(run["scenarios"], look)
-    for scenario in reading.to_look_at(run):
+    wanted = reading.to_look_at(run)
+    for scenario in wanted[:_FEW]:
         yield ""
         yield from _look_at(scenario, look)
+    if len(wanted) > _FEW:
+        yield ""
+        where = f": {report}" if report else ""
+        yield f"and {len(wanted) - _FEW:,} more that are not as expected, in full on the page{where}"
     yield from _weaknesses(run, look)
     yield from _listed("not judged, for want of a line in the system file", list(_not_judged(run)), look)
     yield from _listed("ended by themselves", list(_ended_meanwhile(run)), look)
