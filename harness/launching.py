@@ -54,7 +54,7 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
     """Judges one system; the run's folder and its exit code. Raises UsageError before anything is started."""
     asked = _prepare(asked)
     folder = plan.new_run(reports.absolute())
-    with telling.commands_off(os.environ, None if quiet else say_one):
+    with telling.commands_off(os.environ, say_one):
         try:
             code = int(pytest.main([*_arguments(asked, reports), "--nats-folder", str(folder)]))
         finally:

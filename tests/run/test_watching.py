@@ -179,3 +179,6 @@ def test_elsewhere_lines_are_all(tmp_path: Path, environ: dict[str, str]) -> Non
         assert "scenarios done" not in shown.shown
     done = run(tmp_path, "run", "--system", "bare", "-k", "calm")
     assert ("... calm[default]" in done.stdout, "\x1b" in done.stdout) == (True, False)
+    told = run(tmp_path, "run", "--system", "bare", "-k", "calm", "--json")
+    assert json.loads(told.stdout)["exit"] == 0
+    assert "... calm[default]" in told.stderr
