@@ -255,6 +255,11 @@ class _Progress:
         for line in lines or str(report.longrepr or "").splitlines():
             self._say(line)
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Ctrl-C is no error: pytest's own words for it, a traceback's last line, are left out."""
+        if excinfo.type is KeyboardInterrupt:
+            self._config.pluginmanager.unregister(name="terminalreporter")
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """What is said from here on stands on its own."""
