@@ -6,6 +6,7 @@ Exit codes: 0 everything planned is as expected, 1 something is not, 2 something
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -174,7 +175,8 @@ def run(system: str, states: str | None, all_states: bool, hardening: str | None
     from harness import launching
 
     asked = launching.Asked(system, _states(states, all_states), hardening, keyword, runtime, scenarios, jobs, seed)
-    folder, code = launching.launch(asked, REPORTS, quiet=as_json)
+    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+        folder, code = launching.launch(asked, REPORTS, quiet=as_json)
     launching.tell([folder] if folder else [], quiet=as_json)
     if as_json and folder is not None:
         click.echo((folder / "verdict.json").read_text("utf-8"))

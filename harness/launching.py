@@ -54,19 +54,22 @@ def launch(asked: Asked, reports: Path, *, quiet: bool = False) -> tuple[Path | 
     """Judges one system; the run's folder and its exit code. Raises UsageError before anything is started."""
     asked = _prepare(asked)
     folder = plan.new_run(reports.absolute())
-    with telling.commands_off(os.environ, None if quiet else say_one):
+    with telling.commands_off(os.environ, say_one):
         try:
-            code = int(pytest.main([*_arguments(asked, reports), "--nats-folder", str(folder)]))
+            code = pytest.main([*_arguments(asked, reports), "--nats-folder", str(folder)])
+            interrupted = code == pytest.ExitCode.INTERRUPTED
         finally:
             if not (folder / "plan.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
         if not (folder / "verdict.json").exists():
-            return None, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else 2
+            if interrupted:
+                print("interrupted: nothing was judged", file=sys.stderr)
+            return None, INTERRUPTED if interrupted else 2
         verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
         _into_trend(reports, folder)
         if not quiet:
-            say(_summary(reports, folder, verdict))
-    return folder, INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(verdict["exit"])
+            say(_summary(reports, folder, verdict, INTERRUPTED if interrupted else None))
+    return folder, INTERRUPTED if interrupted else int(verdict["exit"])
 
 
 def tell(folders: Sequence[Path], *, quiet: bool = False) -> None:
@@ -79,12 +82,13 @@ def say_one(line: str) -> None:
     say([line])
 
 
-def _summary(reports: Path, folder: Path, verdict: JSON) -> list[str]:
-    """The end of a run in lines, with what the policy makes of it."""
+def _summary(reports: Path, folder: Path, verdict: JSON, code: int | None = None) -> list[str]:
+    """The end of a run in lines, with what the policy makes of it; `code` where another exit than its verdict's is."""
     from harness.gate import beside
 
     decided = beside.of_run(reports, verdict)
-    return terminal.summary_lines(verdict, look(), report=_shown(folder / "index.html"), decided=decided)
+    shown = _shown(folder / "index.html")
+    return terminal.summary_lines(verdict, look(), report=shown, decided=decided, code=code)
 
 
 def _into_trend(reports: Path, folder: Path) -> None:

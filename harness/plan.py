@@ -21,6 +21,8 @@ from harness.system.model import State, SystemFile
 from harness.verdict import Verdict, exit_code, merge
 
 SCHEMA = 1
+NEWEST = 20
+"""In how many of the newest runs is looked for how long a scenario took."""
 NEEDS = (
     "broker",
     "entry",
@@ -168,6 +170,21 @@ def find_run(reports: Path, name: str) -> Path:
             return folder.resolve()
     known = [path.name for path in reports.iterdir() if (path / "plan.json").exists()] if reports.is_dir() else []
     raise UnknownName(name, known, kind="run", where=str(reports))
+
+
+def took(reports: Path, system: str, runtime: str, ids: Sequence[str]) -> dict[str, float]:
+    """How many seconds these scenarios took when they were last judged, as far as the newest runs tell."""
+    found: dict[str, float] = {}
+    for path in sorted(reports.glob("*-*/verdict.json"), reverse=True)[:NEWEST]:
+        if found.keys() >= set(ids):
+            break
+        try:
+            run = json.loads(path.read_text("utf-8"))
+            if (run["system"], run["runtime"]) == (system, runtime):
+                found = {one["id"]: float(one["seconds"]) for one in run["scenarios"] if one["id"] in ids} | found
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # whoever asks for that run is told
+            continue
+    return found
 
 
 def write_json(path: Path, value: object) -> None:

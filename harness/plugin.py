@@ -237,7 +237,7 @@ class _Progress:
             from harness.watching import Watching
 
             terminal = open("/dev/tty", "w", encoding="utf-8")  # noqa: SIM115  # pytest keeps stdout; closed at the end
-            self._view = Watching(session.planned(), terminal)
+            self._view = Watching(session.planned(), terminal, session.took_before())
             self._view.start()
         if self._view is not None:
             self._view.begins(nodeid, *session.place(nodeid))
@@ -254,6 +254,11 @@ class _Progress:
             self._view.ends(report.nodeid, as_expected=session.as_expected(report.nodeid))
         for line in lines or str(report.longrepr or "").splitlines():
             self._say(line)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Ctrl-C is no error: pytest's own words for it, a traceback's last line, are left out."""
+        if excinfo.type is KeyboardInterrupt:
+            self._config.pluginmanager.unregister(name="terminalreporter")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

@@ -225,9 +225,13 @@ class Session:
             return []
         return terminal.scenario_lines(json.loads(path.read_text("utf-8")), look)
 
-    def planned(self) -> int:
-        """How many scenarios are to be judged."""
-        return len(self._entries())
+    def planned(self) -> list[str]:
+        """The ids of the scenarios that are to be judged."""
+        return [entry.id for entry in self._entries().values()]
+
+    def took_before(self) -> dict[str, float]:
+        """How many seconds scenarios of the plan took in earlier runs of the same system and runtime."""
+        return plan.took(self.reports, self.system.system.name, self.chosen_runtime(), self.planned())
 
     def place(self, nodeid: str) -> tuple[str, Path]:
         """A planned scenario's id and folder."""

@@ -216,6 +216,15 @@ def test_run_on_github(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_ready")
+def test_the_json_of_a_run_is_alone_on_its_output_and_no_line_beside_it_is_a_command() -> None:
+    done = click.testing.CliRunner().invoke(cli.main, ["run", "--system", "bare", "-j", "1", "--json"])
+    assert (json.loads(done.stdout)["exit"], done.exit_code) == (1, 1)
+    stop, system, go = in_order(done.stderr)
+    token = stop.removeprefix("::stop-commands::")
+    assert (system, go) == ("::error::of a system", f"::{token}::")
+
+
+@pytest.mark.usefixtures("_ready")
 def test_replay_on_github(tmp_path: Path) -> None:
     made(tmp_path / "reports", "one", LOST)
     done = click.testing.CliRunner().invoke(cli.main, ["replay", "one"])

@@ -33,6 +33,7 @@ EXITS = {
     1: ("Not as expected", "A promise that should hold was broken, or a weakness that should show did not."),
     2: ("Inconclusive", "Something planned could not be judged or was not run, so this run does not say yes."),
     64: ("Wrong usage", "The run could not be started as asked."),
+    130: ("Interrupted", "It was stopped, so what was not judged by then has no verdict."),
 }
 """What each exit code means: a headline and a sentence."""
 

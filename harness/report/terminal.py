@@ -71,14 +71,16 @@ def failure(scenario: Mapping[str, Any]) -> str:
 
 
 def summary_lines(
-    verdict: Mapping[str, Any], look: Look, *, report: str = "", decided: Decided | None = None
+    verdict: Mapping[str, Any], look: Look, *, report: str = "", decided: Decided | None = None, code: int | None = None
 ) -> list[str]:
-    """The end of a run: the table, what to look at, weaknesses, what was not judged, skipped or missing, the decision.
+    """The end of a run: the table, the first of what to look at, weaknesses, what was not judged, the decision.
 
-    `verdict` is the run's verdict.json; `report` says where the page is, `decided` what a policy makes of the run.
+    `verdict` is the run's verdict.json; `report` says where the page is, `decided` what a policy makes of the run,
+    `code` its exit, where that is not the verdict's.
     """
     run = cast(Run, plain_tree(dict(verdict)))
-    return [look.encoded(line) for line in _summary(run, look, plain(report), decided)]
+    ended = run["exit"] if code is None else code
+    return [look.encoded(line) for line in _summary(run, look, plain(report), decided, ended)]
 
 
 def night_lines(nightly: Mapping[str, Any], look: Look, decided: Decided | None = None) -> list[str]:
@@ -150,13 +152,18 @@ def _measured(finding: Finding) -> str:
     return f"{reading.measured(finding)}, bound {bound}"
 
 
-def _summary(run: Run, look: Look, report: str, decided: Decided | None) -> Iterator[str]:
+def _summary(run: Run, look: Look, report: str, decided: Decided | None, code: int) -> Iterator[str]:
     sums = reading.sums(run)
     yield look.paint(f"nats-harness: {run['system']}, run {run['run']}", "bold")
     yield from _table(run["scenarios"], look)
-    for scenario in reading.to_look_at(run):
+    wanted = reading.to_look_at(run)
+    for scenario in wanted[:_FEW]:
         yield ""
         yield from _look_at(scenario, look)
+    if len(wanted) > _FEW:
+        yield ""
+        where = f": {report}" if report else ""
+        yield f"and {len(wanted) - _FEW:,} more that are not as expected, in full on the page{where}"
     yield from _weaknesses(run, look)
     yield from _listed("not judged, for want of a line in the system file", list(_not_judged(run)), look)
     yield from _listed("ended by themselves", list(_ended_meanwhile(run)), look)
@@ -168,9 +175,9 @@ def _summary(run: Run, look: Look, report: str, decided: Decided | None) -> Iter
         f"{sums.operations['offered']:,} operations: {sums.operations['ok']:,} ok, {sums.operations['fail']:,} fail, "
         f"{sums.operations['unknown']:,} unknown; {sums.faults_say()}"
     )
-    headline, sentence = EXITS[run["exit"]]
-    style = {0: "good", 1: "bad", 2: "doubt"}[run["exit"]]
-    yield f"{look.paint(headline.upper(), style)} (exit {run['exit']}, {seconds(run['seconds'])}). {sentence}"
+    headline, sentence = EXITS[code]
+    style = {0: "good", 1: "bad"}.get(code, "doubt")
+    yield f"{look.paint(headline.upper(), style)} (exit {code}, {seconds(run['seconds'])}). {sentence}"
     yield from (f"  {reason}" for reason in run["reasons"][:_REASONS])
     if len(run["reasons"]) > _REASONS:
         yield f"  and {len(run['reasons']) - _REASONS:,} more"

@@ -111,6 +111,18 @@ def test_the_summary_says(make: Callable[[], JSON], says: list[str]) -> None:
     assert text.endswith("report: reports/latest/index.html")
 
 
+def test_the_three_that_say_most_are_told_and_where_the_others_are() -> None:
+    doubted = [scenario(f"d{n}", findings=[finding("no_loss", "inconclusive", reason="x")]) for n in range(2)]
+    broken = [scenario(f"b{n}", findings=[lost_finding()]) for n in range(8)]
+    lines = summary_lines(verdicts.run([*doubted, *broken]), PLAIN, report="reports/latest/index.html")
+    told = [line.partition(":")[0] for line in lines if line.endswith(", not as expected")]
+    assert told == [f"FAIL b{n}[hardened]" for n in range(3)]
+    assert "and 7 more that are not as expected, in full on the page: reports/latest/index.html" in lines
+    for few in (1, 3):
+        said = "\n".join(summary_lines(verdicts.run(broken[:few]), PLAIN, report="x"))
+        assert (said.count("run it again"), "in full on the page" in said) == (few, False)
+
+
 def test_only_one_story_is_told_and_the_page_has_the_rest() -> None:
     assert "what happened to 7f3a9k2m-0-119" not in "\n".join(summary_lines(verdicts.red(), PLAIN))
 

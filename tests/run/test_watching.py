@@ -9,9 +9,11 @@ from pathlib import Path
 from time import monotonic_ns
 
 import pytest
+from rich.console import Console
 
 from harness.history.recorder import Recorder
 from harness.history.rows import Outcome
+from harness.plan import took
 from harness.watching import Watched, Watching
 from tests.survival.harness_process import run
 from tests.survival.terminal import WITHIN_S, terminal
@@ -29,10 +31,11 @@ def test_a_scenario_is_told_by_what_goes_on(tmp_path: Path) -> None:
     watched = Watched("one[default]", tmp_path)
 
     def doing() -> str:
+        watched.update()
         assert watched.cells()[0] == "one[default]"
         return watched.cells()[2]
 
-    assert doing() == "waits for another to start"
+    assert (doing(), watched.cells(waits=True)[2]) == ("starts", "waits for another to start")
     _told(tmp_path, {"kind": "phase", "name": "start lock"})
     assert doing() == "starts"
     _told(tmp_path, {"kind": "load", "event": "started"})
@@ -55,8 +58,10 @@ def test_a_scenario_is_told_by_what_goes_on(tmp_path: Path) -> None:
 def test_a_scenario_that_was_kept_in_columns_meanwhile_is_no_error(tmp_path: Path) -> None:
     watched = Watched("one[default]", tmp_path)
     _told(tmp_path, {"kind": "load", "event": "started"})
+    watched.update()
     assert watched.cells()[2] == "is offered work"
     (tmp_path / "history" / "lines-runner.jsonl").unlink()
+    watched.update()
     assert watched.cells()[2] == "is offered work"
 
 
@@ -66,15 +71,22 @@ def test_operations_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
         recorder.finish(recorder.begin("queries", monotonic_ns()), outcome)
     recorder.begin("queries", monotonic_ns())
     _told(tmp_path, {"kind": "load", "event": "started"})
-    *_, rate, shown = Watched("one[default]", tmp_path).cells()
+    watched = Watched("one[default]", tmp_path)
+    watched.update()
+    *_, rate, shown = watched.cells()
     assert (rate, shown) == ("2/s", "2 ok  1 fail  1 unknown  1 under way")
 
 
-def test_lines_stand_above_it_and_it_leaves_none_behind(tmp_path: Path) -> None:
+def _screen() -> io.StringIO:
     screen = io.StringIO()
     screen.isatty = lambda: True  # type: ignore[method-assign]
     screen.close = lambda: None  # type: ignore[method-assign]
-    view = Watching(3, screen)
+    return screen
+
+
+def test_lines_stand_above_it_and_it_leaves_none_behind(tmp_path: Path) -> None:
+    screen = _screen()
+    view = Watching(["a[default]", "b[default]", "c[default]"], screen, {"b[default]": 20.0, "c[default]": 30.0})
     view.start()
     view.begins("a", "a[default]", tmp_path)
     view.ends("a", as_expected=False)
@@ -83,6 +95,67 @@ def test_lines_stand_above_it_and_it_leaves_none_behind(tmp_path: Path) -> None:
     view.stop()
     assert "1 of 3 scenarios done, 1 not as expected, about " in screen.getvalue()
     assert "a line" in screen.getvalue()
+
+
+def _seen(view: Watching) -> str:
+    """The view's lines as they stand now."""
+    console = Console(file=io.StringIO(), record=True, width=200)
+    console.print(view._shown())
+    return console.export_text()
+
+
+def test_the_time_that_is_left_gets_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("harness.watching.monotonic", lambda: now_s)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+
+    def left(view: Watching, at_s: float) -> str:
+        nonlocal now_s
+        now_s = at_s
+        return _seen(view).rpartition(" done")[2].strip()
+
+    alone = Watching(["a[default]"], _screen(), {"a[default]": 40.0})
+    alone.begins("a", "a[default]", tmp_path / "a")
+    assert [left(alone, at_s) for at_s in (110, 120, 139.5, 150)] == [
+        ", about 30.0 s left",
+        ", about 20.0 s left",
+        "",
+        "",
+    ]
+    several = Watching(["a[default]", "b[default]", "c[default]"], _screen(), {})
+    several.begins("a", "a[default]", tmp_path / "a")
+    assert left(several, 160) == "", "nobody knows yet"
+    several.ends("a", as_expected=True)
+    several.begins("b", "b[default]", tmp_path / "b")
+    assert [left(several, at_s) for at_s in (160, 165)] == [", about 20.0 s left", ", about 15.0 s left"]
+
+
+def test_who_waits_for_another_waits_for_one_that_is_there(tmp_path: Path) -> None:
+    view = Watching(["a[default]", "b[default]"], _screen(), {})
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        view.begins(name, f"{name}[default]", tmp_path / name)
+    assert "waits" not in _seen(view)
+    _told(tmp_path / "a", {"kind": "phase", "name": "start lock"})
+    assert re.search(r"a\[default\].* starts.*\n.*b\[default\].* waits for another", _seen(view))
+    _told(tmp_path / "a", {"kind": "load", "event": "started"})
+    assert "waits" not in _seen(view)
+
+
+def test_how_long_it_took_before_is_of_the_newest_run_that_tells(tmp_path: Path) -> None:
+    def ran(name: str, system: str, **took_s: float) -> None:
+        (tmp_path / name).mkdir()
+        scenarios = [{"id": id_, "seconds": seconds} for id_, seconds in took_s.items()]
+        verdict = {"system": system, "runtime": "processes", "scenarios": scenarios}
+        (tmp_path / name / "verdict.json").write_text(json.dumps(verdict))
+
+    ran("20260101-000000-aaaa", "bare", calm=9.0, kill=8.0, other=1.0)
+    ran("20260102-000000-aaaa", "bare", calm=5.0)
+    ran("20260103-000000-aaaa", "orders", calm=1.0)
+    (tmp_path / "20260104-000000-aaaa").mkdir()
+    (tmp_path / "20260104-000000-aaaa" / "verdict.json").write_text("[" * 100_000)
+    assert took(tmp_path, "bare", "processes", ["calm", "kill", "new"]) == {"calm": 5.0, "kill": 8.0}
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -106,3 +179,6 @@ def test_elsewhere_lines_are_all(tmp_path: Path, environ: dict[str, str]) -> Non
         assert "scenarios done" not in shown.shown
     done = run(tmp_path, "run", "--system", "bare", "-k", "calm")
     assert ("... calm[default]" in done.stdout, "\x1b" in done.stdout) == (True, False)
+    told = run(tmp_path, "run", "--system", "bare", "-k", "calm", "--json")
+    assert json.loads(told.stdout)["exit"] == 0
+    assert "... calm[default]" in told.stderr

@@ -29,6 +29,9 @@ def test_interrupt_ends_everything(jobs: str, moment: str, tmp_path: Path) -> No
     made = started.made()
     os.killpg(started.process.pid, signal.SIGINT)
     assert started.process.wait(30) == INTERRUPTED, started.output.read_text()
+    said = started.output.read_text()
+    assert ("!!!" in said, ".py" in said, "full-trace" in said, "INCONCLUSIVE" in said) == (False,) * 4, said
+    assert "INTERRUPTED (exit 130, " in said
     assert alive(made) == [], started.output.read_text()
     assert not list((tmp_path / "state" / "journals").glob("*.jsonl"))
     for history in tmp_path.glob("reports/*-*/scenarios/*/history"):
