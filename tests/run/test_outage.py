@@ -54,6 +54,17 @@ def test_there_are_eight_and_each_says_where_it_comes_from() -> None:
         (f'says = "x"\n{EVENT}at = "noon"', "FILE:6: events[0].at: "),
         (f'says = "x"\n{EVENT}at = -1', "FILE:6: events[0].at: input should be greater than or equal to 0"),
         (f'says = "x"\n{EVENT}repeat = 0', "FILE:6: events[0].repeat: input should be greater than or equal to 1"),
+        (f'says = "x"\n{EVENT}at = true', "FILE:6: events[0].at: input should be a valid number"),
+        (f'says = "x"\n{EVENT}repeat = true', "FILE:6: events[0].repeat: input should be a valid integer"),
+        (f'says = "x"\nrate = true\n{EVENT}', "FILE:2: rate: input should be a valid number"),
+        (f'says = "x"\n{EVENT}at = 100', "FILE:2: the first event is at 100 s, and all count from it"),
+        (f'says = "x"\n{EVENT}at = 0\n{EVENT}at = 14:00:00', "FILE:7: at = 14:00:00 does not go with the first"),
+        (f'says = "x"\n{EVENT}{EVENT}at = 14:00:00', "FILE:6: at = 14:00:00 does not go with the first event's"),
+        (f'says = "x"\n{EVENT}at = 14:00:00\n{EVENT}at = 5', "FILE:7: at = 5.0 does not go with the first event's"),
+        (
+            f'says = "x"\n{EVENT}at = 14:03:10\n{EVENT}at = 14:03:05',
+            "FILE:7: it is 86,395 s after the first event, not 3,600 or less\n  fix: begin the file with the event",
+        ),
         (f'says = "x"\n{EVENT}by = "kill"', "FILE:2: no parameter of pause is called 'by'"),
         (
             f'says = "x"\n{EVENT.replace("pause", "paus")}',
