@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.guarantees._base import Guarantee
     from harness.run import Run
     from harness.runtime.contract import Node
+    from harness.system.model import SystemFile
 
 SUFFIX = ".outage.toml"
 DAY_S = 86_400
@@ -94,8 +95,8 @@ def _of_day(at: time) -> float:
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
-def load(path: Path) -> Outage:
-    """Reads a file. Raises UsageError with each mistake and its line."""
+def load(path: Path, system: SystemFile | None = None) -> Outage:
+    """Reads a file, to be played on `system` if one is named. Raises UsageError with each mistake and its line."""
     try:
         text = path.read_text("utf-8")
         data = tomllib.loads(text)
@@ -113,6 +114,8 @@ def load(path: Path) -> Outage:
         where = f"{path}:{lines.of(('events', number))}"
         _check(event, where)
         _time(outage, event, where)
+        if system is not None:
+            _targets(event, system, where)
     for name, bounds in outage.expect.items():
         _promise(name, bounds, where=f"{path}:{lines.of(('expect', name))}")
     return outage
@@ -151,6 +154,15 @@ def _check(event: Event, where: str) -> None:
         raise UsageError(error.what, where=where, fix=fix) from error
 
 
+def _targets(event: Event, system: SystemFile, where: str) -> None:
+    """Raises UsageError for a target that is neither a role nor a replica of the system."""
+    replicas = [replica for service in system.services for replica in system.replicas(service)]
+    known = {*ROLES, *system.nodes(), *replicas}
+    for word in event.targets:
+        if word not in known:
+            raise UnknownName(word, known, kind=f"target in the system {system.system.name}", where=where)
+
+
 def _time(outage: Outage, event: Event, where: str) -> None:
     """Raises UsageError for a time that does not go with that of the first event."""
     first = outage.events[0]
@@ -180,9 +192,9 @@ def _promise(name: str, bounds: dict[str, float], *, where: str = "") -> Guarant
 # ---- playing --------------------------------------------------------------------------------------------------------
 
 
-def scenario(path: Path) -> types.ModuleType:
-    """A module with the one scenario that a file is."""
-    outage = load(path)
+def scenario(path: Path, system: SystemFile) -> types.ModuleType:
+    """A module with the one scenario that a file is, for a system."""
+    outage = load(path, system)
     return module(path, outage.says, outage.needs(), functools.partial(play, outage))
 
 

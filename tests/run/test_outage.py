@@ -11,6 +11,7 @@ import pytest
 from harness import outage
 from harness.errors import UsageError
 from harness.history.reader import History
+from harness.system.loader import load_system
 from tests.docs.pages import DOCS, read
 from tests.survival.harness_process import run
 
@@ -88,6 +89,21 @@ def test_a_mistake_is_wrong_usage(tmp_path: Path) -> None:
     done = run(tmp_path, "run", "--system", "bare", "--scenarios", f"mine{outage.SUFFIX}")
     assert (done.returncode, "rat: unknown key" in done.stderr) == (64, True), done.stderr
     assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "run"])
+def test_a_target_that_the_system_does_not_have_is_wrong_usage(command: str, tmp_path: Path) -> None:
+    _file(tmp_path, f'says = "x"\n{EVENT}{EVENT.replace("broker", "brokr")}')
+    done = run(tmp_path, command, "--system", "bare", "--scenarios", f"mine{outage.SUFFIX}")
+    told = f"mine{outage.SUFFIX}:6: no target in the system bare is called 'brokr'\n  fix: did you mean 'broker'?"
+    assert (done.returncode, told in done.stderr) == (64, True), done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_target_is_a_role_or_a_replica(tmp_path: Path) -> None:
+    system = load_system("telhawk")
+    for on in (*outage.ROLES, *system.nodes(), system.replicas(system.workers()[0])[0]):
+        assert outage.scenario(_file(tmp_path, f'says = "x"\n{EVENT.replace("broker", on)}'), system)
 
 
 def _at(*times: float | time | None) -> list[float | None]:
