@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from harness import bundle, launching, plan
 from harness.errors import UnknownName, UsageError
+from harness.history.shown import REDACTED, escaped
+from harness.run.judging import without_secrets
 from harness.system.loader import load_system
 from harness.verdict import worst_exit
 
+MOST_KEYS = 5
+"""So many keys of the system file are told that are not as they were."""
 Tried = tuple[Path | None, int]
 
 
@@ -34,7 +40,6 @@ def replay(
     """
     folder = bundle.open_(Path(name), reports).path if bundle.is_bundle(name) else plan.find_run(reports, name)
     made = plan.read_plan(folder)
-    system = system or _system(made, folder)
     scenarios = folder / bundle.SCENARIOS if bundle.opened(folder) else Path(made.scenarios)
     entries = {entry.id: entry for entry in made.planned}
     if scenario is not None and scenario not in entries:
@@ -44,8 +49,9 @@ def replay(
     chosen = [scenario] if scenario else unexpected
     if not chosen:
         raise UsageError("everything was as expected", where=folder.name, fix="name the scenario to run again")
-    for sentence in _differences(verdict["versions"]):
+    for sentence in _differences(folder, verdict["versions"], system or made.system_file):
         print(f"not the same as then: {sentence}", file=sys.stderr)
+    system = system or _system(made, folder)
     codes: list[int] = []
     folders: list[Path] = []
     for id_ in chosen:
@@ -103,10 +109,47 @@ def _verdict(folder: Path) -> str:
     return str(judged[0]["verdict"]) if judged else ""
 
 
-def _differences(versions: Mapping[str, str]) -> Iterator[str]:
+def _differences(folder: Path, versions: Mapping[str, str], system: str) -> Iterator[str]:
+    """What is not as it was in a run: versions, then the system file, where that can be read."""
     from harness.run.versions import versions as current
 
-    now = current(versions.get("nats-server", ""))
+    try:
+        here = load_system(system)
+    except UsageError:  # told after what differs
+        here = None
+    now = current(here.broker.version or "" if here else versions.get("nats-server", ""))
     for name, then in versions.items():
         if now.get(name) != then:
             yield f"{name} was {then}, here it is {now.get(name)}"
+    kept = next(iter(sorted(folder.glob("scenarios/*/system.toml"))), None)
+    if here is not None and kept is not None:
+        yield from _in_system(kept.read_text("utf-8", "replace"), without_secrets(here))
+
+
+def _in_system(then: str, now: str) -> Iterator[str]:
+    """What differs between two system files without their secrets, a sentence a key, MOST_KEYS of them."""
+    try:
+        before, after = dict(_keys(tomllib.loads(then))), dict(_keys(tomllib.loads(now)))
+    except tomllib.TOMLDecodeError:
+        yield from ["the system file"] if then != now else []
+        return
+    changed = [
+        f"{'.'.join(key)} of the system was {_value(before, key)}, here it is {_value(after, key)}"
+        for key in dict.fromkeys((*before, *after))
+        if before.get(key) != after.get(key) and REDACTED not in str(before.get(key))
+    ]
+    yield from map(escaped, changed[:MOST_KEYS])
+    if len(changed) > MOST_KEYS:
+        yield f"{len(changed) - MOST_KEYS} more of the system"
+
+
+def _keys(table: Mapping[str, Any], *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _keys(value, *above, name)
+        else:
+            yield (*above, name), value
+
+
+def _value(values: Mapping[tuple[str, ...], Any], key: tuple[str, ...]) -> str:
+    return f"{json.dumps(values[key], default=str):.60}" if key in values else "not there"
