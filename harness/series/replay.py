@@ -12,10 +12,13 @@ from typing import Any
 from harness import bundle, launching, plan
 from harness.errors import UnknownName, UsageError
 from harness.history.shown import REDACTED, escaped
+from harness.run import holding
 from harness.run.judging import without_secrets
 from harness.system.loader import load_system
 from harness.verdict import worst_exit
 
+STOPS = {holding.FAULTS: "--step", holding.END: "--keep"}
+"""Where to stop, and the option that says so."""
 MOST_KEYS = 5
 """So many keys of the system file are told that are not as they were."""
 Tried = tuple[Path | None, int]
@@ -38,6 +41,7 @@ def replay(
     `hold` where to stop (harness.run.holding).
     Raises UsageError for a run or scenario that there is not, and where nothing was other than expected.
     """
+    holding.asked(hold, ", ".join(option for word, option in STOPS.items() if word in hold.split(",")))
     folder = bundle.open_(Path(name), reports).path if bundle.is_bundle(name) else plan.find_run(reports, name)
     made = plan.read_plan(folder)
     scenarios = folder / bundle.SCENARIOS if bundle.opened(folder) else Path(made.scenarios)
