@@ -312,9 +312,9 @@ def replay(run_name: str, scenario: str | None, seed: int | None, system: str, u
            step: bool, keep: bool) -> int:  # fmt: skip
     """Run scenarios of a run again, as they were.
 
-    The same state, runtime and seed; versions that differ from then are told. RUN may be a bundle; then the scenarios
-    that are in it are run, so have it from somebody you trust. SCENARIO is an id such as 'broker_crash[hardened]';
-    without it, everything that was not as expected.
+    The same state, runtime and seed; versions and keys of the system file that differ from then are told. RUN may be a
+    bundle; then the scenarios that are in it are run, so have it from somebody you trust. SCENARIO is an id such as
+    'broker_crash[hardened]'; without it, everything that was not as expected.
 
     \b
       nats-harness replay latest

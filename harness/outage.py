@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.guarantees._base import Guarantee
     from harness.run import Run
     from harness.runtime.contract import Node
+    from harness.system.model import SystemFile
 
 SUFFIX = ".outage.toml"
 DAY_S = 86_400
@@ -34,7 +35,9 @@ LONGEST_S = 3_600
 ROLES = {"broker": "broker", "entry": "entry", "worker": "worker", "workers": "worker", "dependency": "dependency"}
 """What `on` may say beside a replica's name, and what a system must have for it."""
 
-Seconds = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_S)]
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_S, strict=True)]
+OfDay = Annotated[time, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
 
 
 class Event(BaseModel):
@@ -44,9 +47,9 @@ class Event(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     what: str
     on: str = ""
-    at: Seconds | time | None = None
-    for_s: Annotated[FiniteFloat, Field(gt=0, le=LONGEST_S)]
-    repeat: Annotated[int, Field(ge=1, le=100)] = 1
+    at: Seconds | OfDay | None = None
+    for_s: Annotated[FiniteFloat, Field(gt=0, le=LONGEST_S, strict=True)]
+    repeat: Annotated[int, Field(ge=1, le=100, strict=True)] = 1
     every_s: Seconds = 0
 
     @property
@@ -66,10 +69,10 @@ class Outage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     says: Annotated[str, Field(min_length=1)]
     source: str = ""
-    rate: Annotated[FiniteFloat, Field(gt=0)] | None = None
-    faster: Annotated[FiniteFloat, Field(ge=1)] = 1
+    rate: Annotated[FiniteFloat, Field(gt=0, strict=True)] | None = None
+    faster: Annotated[FiniteFloat, Field(ge=1, strict=True)] = 1
     lead_s: Seconds = 2
-    expect: dict[str, dict[str, float]] = {}
+    expect: dict[str, dict[str, Number]] = {}
     events: Annotated[tuple[Event, ...], Field(min_length=1)]
 
     def start_s(self, event: Event) -> float | None:
@@ -92,8 +95,8 @@ def _of_day(at: time) -> float:
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
-def load(path: Path) -> Outage:
-    """Reads a file. Raises UsageError with each mistake and its line."""
+def load(path: Path, system: SystemFile | None = None) -> Outage:
+    """Reads a file, to be played on `system` if one is named. Raises UsageError with each mistake and its line."""
     try:
         text = path.read_text("utf-8")
         data = tomllib.loads(text)
@@ -108,7 +111,11 @@ def load(path: Path) -> Outage:
         told = [_mistake(path, lines, found) for found in error.errors() if not _follows(found)]
         raise UsageError("\n".join(dict.fromkeys(told))) from error
     for number, event in enumerate(outage.events):
-        _check(event, f"{path}:{lines.of(('events', number))}")
+        where = f"{path}:{lines.of(('events', number))}"
+        _check(event, where)
+        _time(outage, event, where)
+        if system is not None:
+            _targets(event, system, where)
     for name, bounds in outage.expect.items():
         _promise(name, bounds, where=f"{path}:{lines.of(('expect', name))}")
     return outage
@@ -147,6 +154,30 @@ def _check(event: Event, where: str) -> None:
         raise UsageError(error.what, where=where, fix=fix) from error
 
 
+def _targets(event: Event, system: SystemFile, where: str) -> None:
+    """Raises UsageError for a target that is neither a role nor a replica of the system."""
+    replicas = [replica for service in system.services for replica in system.replicas(service)]
+    known = {*ROLES, *system.nodes(), *replicas}
+    for word in event.targets:
+        if word not in known:
+            raise UnknownName(word, known, kind=f"target in the system {system.system.name}", where=where)
+
+
+def _time(outage: Outage, event: Event, where: str) -> None:
+    """Raises UsageError for a time that does not go with that of the first event."""
+    first = outage.events[0]
+    if isinstance(first.at, float) and first.at > 0:
+        what = f"the first event is at {first.at:g} s, and all count from it"
+        raise UsageError(what, where=where, fix="write at = 0, and the others as much earlier")
+    if event.at is not None and isinstance(event.at, time) != isinstance(first.at, time):
+        fix = "all of the file in seconds after the first event, or all in times of day, that of the first event too"
+        raise UsageError(f"at = {event.at} does not go with the first event's", where=where, fix=fix)
+    start_s = outage.start_s(event)
+    if start_s is not None and start_s > LONGEST_S:
+        fix = "begin the file with the event that happened first; after an hour write another file"
+        raise UsageError(f"it is {start_s:,g} s after the first event, not {LONGEST_S:,} or less", where=where, fix=fix)
+
+
 def _promise(name: str, bounds: dict[str, float], *, where: str = "") -> Guarantee:
     from harness.guarantees._base import REGISTRY
 
@@ -161,9 +192,9 @@ def _promise(name: str, bounds: dict[str, float], *, where: str = "") -> Guarant
 # ---- playing --------------------------------------------------------------------------------------------------------
 
 
-def scenario(path: Path) -> types.ModuleType:
-    """A module with the one scenario that a file is."""
-    outage = load(path)
+def scenario(path: Path, system: SystemFile) -> types.ModuleType:
+    """A module with the one scenario that a file is, for a system."""
+    outage = load(path, system)
     return module(path, outage.says, outage.needs(), functools.partial(play, outage))
 
 

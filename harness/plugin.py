@@ -93,7 +93,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
         if session.record is not None and session.record.path.samefile(file_path):
             made = recording.scenario(session.record)
         else:
-            made = outage.scenario(file_path)
+            made = outage.scenario(file_path, session.system)
     except UsageError as error:
         raise pytest.Collector.CollectError(on_lines(error)) from error
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)

@@ -55,19 +55,21 @@ def outage(injected: Iterable[Injected], says: str, rate: float | None) -> Outag
 
 def _events(injected: Iterable[Injected]) -> Iterator[Event]:
     """In the order of their effects, from the first of them on. One hard on the heels of another follows it."""
-    spans = [(one.span, one) for one in injected]
-    effects = [(span.effective_ns, span, one) for span, one in spans if span.effective_ns is not None]
+    spans = [(one.span, one.ended_ns, one) for one in injected]
+    effects = [
+        (span.effective_ns, ended_ns, span, one)
+        for span, ended_ns, one in spans
+        if span.effective_ns is not None and ended_ns is not None
+    ]
     effects = sorted(effects, key=lambda effect: effect[0])
     before: FaultSpan | None = None
-    for effective_ns, span, one in effects:
-        if one.ended_ns is None:
-            continue
+    for effective_ns, ended_ns, span, one in effects:
         told: dict[str, object] = {"what": one.typed.what, **one.typed.parameters}
         if before is None or before.healed_ns is None or not 0 <= span.asked_ns - before.healed_ns < SOON_NS:
             told["at"] = _seconds(effective_ns - effects[0][0])
         if one.typed.on:
             told["on"] = one.typed.on
-        told["for_s"] = max(LEAST_S, _seconds(one.ended_ns - effective_ns))
+        told["for_s"] = max(LEAST_S, _seconds(ended_ns - effective_ns))
         yield Event.model_validate(told)
         before = span
 

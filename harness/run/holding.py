@@ -18,17 +18,20 @@ LONGEST_S = 1800
 """After that it goes on by itself: load goes on meanwhile, and a system that is kept for ever is one left behind."""
 
 
-def asked(text: str) -> frozenset[str]:
-    """Where to stop, of "faults,end". Raises UsageError for another word, and where there is no terminal to ask."""
+def asked(text: str, where: str = "--nats-hold") -> frozenset[str]:
+    """Where to stop, of "faults,end", which `where` said.
+
+    Raises UsageError for another word, and where there is no terminal to ask.
+    """
     words = frozenset(word.strip() for word in text.split(",") if word.strip())
     for word in words - {FAULTS, END}:
-        raise UnknownName(word, [FAULTS, END], kind="place to stop", where="--nats-hold")
+        raise UnknownName(word, [FAULTS, END], kind="place to stop", where=where)
     if words:
         try:
             os.close(opened())
         except OSError as error:
             fix = "run it in a terminal"
-            raise UsageError("there is no terminal to stop at", where="--nats-hold", fix=fix) from error
+            raise UsageError("there is no terminal to stop at", where=where, fix=fix) from error
     return words
 
 

@@ -139,11 +139,12 @@ def keep(folder: Path, system: SystemFile) -> None:
         lines.setdefault(line["node"], []).append(f"{(line['t_ns'] - start) / NS:9.3f} {text}\n")
     for node, texts in lines.items():
         (logs / f"{node}.log").write_text("".join(texts), encoding="utf-8")
-    (folder / "system.toml").write_text(_without_secrets(system), encoding="utf-8")
+    (folder / "system.toml").write_text(without_secrets(system), encoding="utf-8")
     compact(folder / "history")
 
 
-def _without_secrets(system: SystemFile) -> str:
+def without_secrets(system: SystemFile) -> str:
+    """The text of a system file, as a run keeps it."""
     text = system.path.read_text("utf-8")
     for secret in sorted(secrets(system, {}), key=len, reverse=True):
         text = text.replace(secret, REDACTED)

@@ -84,7 +84,7 @@ def test_what_was_not_healed_lasted_until_healing_began() -> None:
 
 def test_what_is_still_on_is_left_out() -> None:
     on = injected("pause broker", 0, 1)
-    assert [event["at"] for event in events(on, injected("kill broker", 3, 4, 5, 6))] == [3.0]
+    assert [event["at"] for event in events(on, injected("kill broker", 3, 4, 5, 6))] == [0.0]
     assert events(on) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.run import holding
+from harness.series import replay
 from tests.survival.harness_process import run
 from tests.survival.terminal import WITHIN_S, terminal
 
@@ -41,6 +42,17 @@ def test_where_nobody_can_look_it_is_wrong_usage(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, "there is no terminal to stop at" in done.stderr) == (64, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("hold", "option"), [("faults", "--step"), ("end", "--keep"), ("faults,end", "--step, --keep")]
+)
+def test_the_option_that_was_typed_is_named(
+    hold: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "TERMINAL", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match=f"^{option}: there is no terminal to stop at"):
+        replay.replay(tmp_path, "latest", None, hold=hold)
 
 
 def test_another_place_to_stop_is_told() -> None:

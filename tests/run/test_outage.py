@@ -11,6 +11,7 @@ import pytest
 from harness import outage
 from harness.errors import UsageError
 from harness.history.reader import History
+from harness.system.loader import load_system
 from tests.docs.pages import DOCS, read
 from tests.survival.harness_process import run
 
@@ -54,6 +55,17 @@ def test_there_are_eight_and_each_says_where_it_comes_from() -> None:
         (f'says = "x"\n{EVENT}at = "noon"', "FILE:6: events[0].at: "),
         (f'says = "x"\n{EVENT}at = -1', "FILE:6: events[0].at: input should be greater than or equal to 0"),
         (f'says = "x"\n{EVENT}repeat = 0', "FILE:6: events[0].repeat: input should be greater than or equal to 1"),
+        (f'says = "x"\n{EVENT}at = true', "FILE:6: events[0].at: input should be a valid number"),
+        (f'says = "x"\n{EVENT}repeat = true', "FILE:6: events[0].repeat: input should be a valid integer"),
+        (f'says = "x"\nrate = true\n{EVENT}', "FILE:2: rate: input should be a valid number"),
+        (f'says = "x"\n{EVENT}at = 100', "FILE:2: the first event is at 100 s, and all count from it"),
+        (f'says = "x"\n{EVENT}at = 0\n{EVENT}at = 14:00:00', "FILE:7: at = 14:00:00 does not go with the first"),
+        (f'says = "x"\n{EVENT}{EVENT}at = 14:00:00', "FILE:6: at = 14:00:00 does not go with the first event's"),
+        (f'says = "x"\n{EVENT}at = 14:00:00\n{EVENT}at = 5', "FILE:7: at = 5.0 does not go with the first event's"),
+        (
+            f'says = "x"\n{EVENT}at = 14:03:10\n{EVENT}at = 14:03:05',
+            "FILE:7: it is 86,395 s after the first event, not 3,600 or less\n  fix: begin the file with the event",
+        ),
         (f'says = "x"\n{EVENT}by = "kill"', "FILE:2: no parameter of pause is called 'by'"),
         (
             f'says = "x"\n{EVENT.replace("pause", "paus")}',
@@ -77,6 +89,21 @@ def test_a_mistake_is_wrong_usage(tmp_path: Path) -> None:
     done = run(tmp_path, "run", "--system", "bare", "--scenarios", f"mine{outage.SUFFIX}")
     assert (done.returncode, "rat: unknown key" in done.stderr) == (64, True), done.stderr
     assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "run"])
+def test_a_target_that_the_system_does_not_have_is_wrong_usage(command: str, tmp_path: Path) -> None:
+    _file(tmp_path, f'says = "x"\n{EVENT}{EVENT.replace("broker", "brokr")}')
+    done = run(tmp_path, command, "--system", "bare", "--scenarios", f"mine{outage.SUFFIX}")
+    told = f"mine{outage.SUFFIX}:6: no target in the system bare is called 'brokr'\n  fix: did you mean 'broker'?"
+    assert (done.returncode, told in done.stderr) == (64, True), done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_target_is_a_role_or_a_replica(tmp_path: Path) -> None:
+    system = load_system("telhawk")
+    for on in (*outage.ROLES, *system.nodes(), system.replicas(system.workers()[0])[0]):
+        assert outage.scenario(_file(tmp_path, f'says = "x"\n{EVENT.replace("broker", on)}'), system)
 
 
 def _at(*times: float | time | None) -> list[float | None]:
