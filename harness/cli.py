@@ -19,6 +19,7 @@ from harness import deciding, incidents
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
 from harness.history.shown import on_lines
 from harness.options import REPORTS, json_option, system_option
+from harness.output import lasting
 from harness.runtime.choosing import PROCESSES, RUNTIMES
 from harness.series import commands
 from harness.shells import SHELLS, a_run, a_scenario, script
@@ -37,6 +38,7 @@ class _Command(click.Group):
         """The commands in the order in which this file has them."""
         return list(self.commands)
 
+    @lasting()
     def main(self, *args: Any, **kwargs: Any) -> Never:
         """Runs the command and exits."""
         kwargs["standalone_mode"] = False
