@@ -60,7 +60,7 @@ def opened() -> int:
 
 
 def where(runtime: Runtime) -> Iterator[str]:
-    """A line a node: its state, its address past the proxies, and its folder."""
+    """A line a node: its state, its address past the proxies, and its folder; and how to follow what they print."""
     width = max(map(len, runtime.nodes), default=0)
     for name, node in runtime.nodes.items():
         try:
@@ -68,3 +68,5 @@ def where(runtime: Runtime) -> Iterator[str]:
         except UsageError:
             address = "no port"
         yield f"  {name:{width}}  {'up  ' if node.alive else 'down'}  {address}  {node.dir}"
+    for node in list(runtime.nodes.values())[:1]:
+        yield f"  what they print: tail -f {node.dir.parent.parent}/history/lines-runner.jsonl"

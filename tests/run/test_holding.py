@@ -22,6 +22,8 @@ def test_it_stops_before_each_fault_and_before_the_end(tmp_path: Path) -> None:
         before = shown.read_until("Enter goes on: ")
         assert "stopped before the fault reset" in before
         assert re.search(r"^  broker-0  up    nats://127\.0\.0\.1:\d+  /", before, re.MULTILINE)
+        (followed,) = re.findall(r"^  what they print: tail -f (/.*)$", before.replace("\r", ""), re.MULTILINE)
+        assert "Listening for client connections" in Path(followed).read_text()
         assert "evidence" not in shown.shown
         shown.press_enter()
         assert "stopped before the system is taken down" in shown.read_until("Enter goes on: ")
