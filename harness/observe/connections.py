@@ -348,7 +348,7 @@ class _ConnzWatch:
         guess = now_ns - entry.start_ns > FOUND_WITHIN_NS
         bound = self._connections.place(self._node, entry, guess=guess)
         if bound is None:
-            return self._doubt(entry, now_ns)
+            return self._doubt(entry, monotonic_ns())
         if not self._connz.heard_of(entry):
             bound.watch.tell(bound, "reached", entry.start_ns, entry)
         if entry.stop_ns is not None:

@@ -37,7 +37,7 @@ async def test_what_a_closed_client_held_waits_for_the_time_to_acknowledge(tmp_p
     came = await CASES["CB-48"].as_reported(holding, tmp_path)
     came.must_have_bitten("burst", "terminate")
     again = given_again(came)
-    assert 1 <= len(again) <= 5
+    assert 1 <= len(again) <= 10
     came.must_name("converges.drained", set(again))
     assert all(ACK_WAIT_S - 0.05 <= waited_s <= ACK_WAIT_S + 1 for waited_s in again.values()), again
     came.must("holds", "no_loss", "effects")
@@ -47,7 +47,7 @@ async def test_what_a_closed_client_held_waits_for_the_time_to_acknowledge(tmp_p
 async def test_who_promises_no_more_than_the_time_to_acknowledge_keeps_it(tmp_path: Path) -> None:
     came = await CASES["CB-48"].as_control(holding, tmp_path)
     came.must_have_bitten("burst", "terminate")
-    assert 1 <= len(given_again(came)) <= 5
+    assert 1 <= len(given_again(came)) <= 10
 
 
 def given_again(came: Came) -> dict[str, float]:

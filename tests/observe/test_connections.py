@@ -11,9 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic_ns
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from harness.history.recorder import Recorder
+from harness.observe import connections
+from harness.observe._connz import Entry
 from harness.runtime import _nats
 
 from .lab import LINK, MS, Client, Lab, client, held, lab, until
@@ -216,3 +221,15 @@ async def test_many_at_once_are_all_reached(tmp_path: Path) -> None:
         assert {line["by"] for line in opened.connection_lines(event="closed", via="proxy")} == {"client"}
         await asyncio.sleep(1.5)
         assert not opened.lines("trouble")
+
+
+def test_an_answer_that_took_long_is_no_time_in_which_a_line_could_come(tmp_path: Path) -> None:
+    """The broker stood still while it was asked, and tells of clients that its backlog held."""
+    recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
+    placed = SimpleNamespace(place=lambda *_, **__: None)
+    watch = connections._ConnzWatch(recorder, "broker-0", "http://nowhere", cast(Any, placed))
+    entry = Entry("server", 18, "127.0.0.1:53910", monotonic_ns(), None, "", ours=False, used=True)
+    for asked_ns in (monotonic_ns() - 2 * connections.DOUBT_NS, monotonic_ns()):
+        watch._tell(entry, asked_ns)
+    recorder.close()
+    assert not [line for line in (tmp_path / "lines-runner.jsonl").read_text().splitlines() if "bypass" in line]
