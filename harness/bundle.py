@@ -37,6 +37,8 @@ CHUNK = 1024 * 1024
 UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 """What the standard library raises on an archive that is none, or no more."""
 NOT_AS_MADE = "ask for it again: it is not what `nats-harness bundle` made"
+BOMB_BYTES, BOMB_TIMES = 64_000_000, 100
+"""What is larger than both, unpacked, is no run: histories are packed already, and logs become a tenth or twentieth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,12 @@ def _list(archive: zipfile.ZipFile, path: Path) -> tuple[JSON, bytes]:
 
 
 def _judge_room(archive: zipfile.ZipFile, into: Path, path: Path) -> None:
-    """That there is room where it is unpacked; that folder may not be there yet."""
+    """That there is room where it is unpacked, a folder that may not be there yet, and that it is no archive bomb."""
     needed = sum(info.file_size for info in archive.infolist())
+    packed = sum(info.compress_size for info in archive.infolist())
+    if needed > BOMB_BYTES and needed > BOMB_TIMES * packed:
+        what = f"unpacked it is {needed / 1e6:,.0f} MB, {needed / max(packed, 1):,.0f} times as large: no run is"
+        raise UsageError(what, where=str(path), fix=NOT_AS_MADE)
     there = next(folder for folder in (into, *into.parents) if folder.exists())
     if needed > shutil.disk_usage(there).free:
         what = f"unpacked it is {needed / 1e9:.1f} GB, more than is free in {there}"

@@ -209,6 +209,17 @@ def test_what_is_larger_than_it_says_is_not_unpacked(packed: bundle.Bundle, tmp_
     assert "bomb" in _refused(path, tmp_path)
 
 
+def test_a_bomb_that_is_listed_as_it_is_is_not_unpacked(packed: bundle.Bundle, tmp_path: Path) -> None:
+    path, zeros = tmp_path / "bomb.zip", b"\0" * 70_000_000
+    with zipfile.ZipFile(packed.path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    _listed(files, "bomb", zeros)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (files | {"bomb": zeros}).items():
+            archive.writestr(name, content)
+    assert "times as large: no run is" in _refused(path, tmp_path)
+
+
 def test_what_the_disk_does_not_hold_is_not_begun(
     packed: bundle.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
