@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.report.decided import EXITS
 from harness.report.text import plain, quantity
 
 
@@ -19,7 +20,7 @@ class Answer(StrEnum):
     @property
     def exit(self) -> int:
         """0 go, 1 no-go, 2 cannot say: as the exit of a run."""
-        return {Answer.GO: 0, Answer.NO_GO: 1, Answer.CANNOT_SAY: 2}[self]
+        return EXITS[self]
 
 
 def worst(answers: Iterable[Answer]) -> Answer:

@@ -20,6 +20,7 @@ from harness.report.text import TIMES, count, plain, plain_tree, quantity, secon
 from harness.verdict import Verdict
 
 _CODES = {"bold": "1", "quiet": "2", "good": "32", "bad": "1;31", "doubt": "33", "shown": "35"}
+_STYLES = {0: "good", 1: "bad", 2: "doubt"}
 _FEW = 3
 _REASONS = 6
 
@@ -101,7 +102,7 @@ def night_lines(nightly: Mapping[str, Any], look: Look, decided: Decided | None 
 
 def _exit(code: int, look: Look, width: int = 0) -> str:
     headline = EXITS.get(code, (f"Exit {code}", ""))[0]
-    return look.paint(f"{headline:{width}}", {0: "good", 1: "bad", 2: "doubt"}.get(code, "bad"))
+    return look.paint(f"{headline:{width}}", _STYLES.get(code, "bad"))
 
 
 def _style(scenario: Scenario) -> str:
@@ -189,7 +190,7 @@ def _summary(run: Run, look: Look, report: str, decided: Decided | None, code: i
 def _by_policy(decided: Decided | None, look: Look) -> Iterator[str]:
     """What a policy makes of it, with the first of its reasons; nothing where there is none."""
     if decided is not None:
-        answer = look.paint(decided.answer, {0: "good", 1: "bad", 2: "doubt"}[decided.exit])
+        answer = look.paint(decided.answer, _STYLES[decided.exit])
         yield f"{answer} by {plain(decided.policy)}. {decided.headline}"
         yield from (f"  {one.text}" for one in decided.reasons[:_REASONS])
         if len(decided.reasons) > _REASONS:

@@ -25,6 +25,7 @@ from harness.load.driver import Load, LoadConfig
 from harness.load.live import LiveView
 from harness.runtime._child import Child
 from harness.runtime.journal import Journal
+from tests.stopping import stand_still
 
 NONCE = "7f3a9k2m"
 NAME = "load-0"
@@ -45,9 +46,10 @@ class Broker:
 
     def signal(self, number: int) -> None:
         """Send it, and where it stops the broker, wait until every thread stands."""
-        self.process.send_signal(number)
         if number == signal.SIGSTOP:
-            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+            stand_still(self.process.pid)
+        else:
+            self.process.send_signal(number)
 
     def kill(self) -> None:
         self.process.kill()
