@@ -8,27 +8,35 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from typing import TextIO
 
 
-class _Lasting(io.FileIO):
-    """What is written once nobody takes it goes nowhere: it decides no exit."""
+class _Lasting(io.TextIOWrapper):
+    """What is written once nobody takes it goes nowhere: it decides no exit.
+
+    The layers below are the interpreter's own: with code of ours in them, an interrupt between what was written and
+    their being told would write it twice.
+    """
 
     _told = False
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, text: str, /) -> int:
         try:
-            return super().write(data)
+            return super().write(text)
         except OSError as error:
             self._nowhere(error)
-            return memoryview(data).nbytes
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._nowhere(error)
 
     def _nowhere(self, error: OSError) -> None:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())
+        super().flush()
         if error.errno != errno.EPIPE and not self._told and sys.stderr is not None:
             self._told = True
             print(f"error: the output ends here: {error.strerror}\n  fix: make room where it goes", file=sys.stderr)
@@ -48,6 +56,6 @@ def lasting() -> Iterator[None]:
 
 def _of(stream: TextIO) -> TextIO:
     stream.flush()
-    raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+    raw = io.BufferedWriter(io.FileIO(stream.fileno(), "w", closefd=False))
     lines = stream.isatty() or stream is sys.__stderr__
-    return io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=lines)
+    return _Lasting(raw, stream.encoding, stream.errors, line_buffering=lines)

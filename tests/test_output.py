@@ -21,6 +21,31 @@ with lasting():
     print("told", file=sys.stderr)
 sys.exit(7)
 """
+INTERRUPTED = """
+import signal, sys
+from harness.output import lasting
+
+writes = False
+
+def interrupt(*_):
+    global writes
+    if writes:
+        writes = False
+        raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+with lasting():
+    for number in range(5_000):
+        try:
+            writes = True
+            sys.stdout.write(f"{number}\\n")
+            sys.stdout.flush()
+            writes = False
+        except KeyboardInterrupt:
+            pass
+    signal.setitimer(signal.ITIMER_REAL, 0)
+"""
 
 
 def _shell(command: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -33,6 +58,13 @@ def test_a_reader_that_has_seen_enough_changes_no_exit(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (7, "0\n", "told\n")
     both = _shell('"$@" 2>&1 | head -1; exit ${PIPESTATUS[0]}', tmp_path, sys.executable, "-c", MANY)
     assert (both.returncode, both.stdout, both.stderr) == (7, "0\n", "")
+
+
+def test_what_an_interrupt_comes_upon_is_written_once(tmp_path: Path) -> None:
+    done = _shell('"$@" | cat', tmp_path, sys.executable, "-c", INTERRUPTED)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "4999", done.stderr
+    assert len(lines) == len(set(lines))
 
 
 def test_a_full_disk_is_told_once_and_changes_no_exit(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ class Ears:
             yield ears
         finally:
             server.close()
+            while not ears._accepted.empty():
+                ears._ends.append(ears._accepted.get_nowait())
             for end in ears._ends:
                 end.close()
 

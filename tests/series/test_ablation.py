@@ -97,12 +97,12 @@ def ablate(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def interrupted(folder: Path, *more: str, at: str) -> int:
-    """The exit of a series that gets a Ctrl-C where it says `at`."""
+    """The exit of a series that gets a Ctrl-C where it says `at`, which it says once."""
     with subprocess.Popen([*COMMAND, *more], cwd=folder, stdout=subprocess.PIPE, text=True) as going:
         assert going.stdout is not None
-        for line in going.stdout:
-            if at in line:
-                going.send_signal(signal.SIGINT)
+        assert any(at in line for line in going.stdout)
+        going.send_signal(signal.SIGINT)
+        assert not any(at in line for line in going.stdout)
     return going.returncode
 
 
