@@ -26,7 +26,7 @@ from harness.gate.runs import NIGHT
 
 JSON = dict[str, Any]
 SCHEMA = 1
-LIST = "bundle.json"
+LIST, PLAN = "bundle.json", "plan.json"
 SCENARIOS = "judged"
 """The folder of the scenarios' own files, as they were."""
 SUFFIX = ".bundle.zip"
@@ -111,7 +111,7 @@ def open_(path: Path, reports: Path) -> Bundle:
             digest = hashlib.sha256(text).hexdigest()
             folder = reports.absolute() / listed["run"]
             if folder.exists():
-                return _there(folder, digest, path)
+                return _there(folder, listed["files"], digest, path)
             _judge_room(archive, folder.parent, path)
             half = folder.with_name(f".{folder.name}.{os.getpid()}")
             try:
@@ -183,7 +183,7 @@ def _judge_plan(folder: Path, path: Path) -> None:
     try:
         plan.read_plan(folder)
     except (UsageError, LookupError, TypeError) as error:
-        raise UsageError(f"'plan.json' is no plan of a run: {error}", where=str(path), fix=NOT_AS_MADE) from error
+        raise UsageError(f"'{PLAN}' is no plan of a run: {error}", where=str(path), fix=NOT_AS_MADE) from error
 
 
 def _unpack(archive: zipfile.ZipFile, files: Mapping[str, JSON], folder: Path, path: Path) -> None:
@@ -203,10 +203,12 @@ def _unpack(archive: zipfile.ZipFile, files: Mapping[str, JSON], folder: Path, p
             raise _tampered(name, path)
 
 
-def _there(folder: Path, digest: str, path: Path) -> Bundle:
-    """A run of that name which is here: the same bundle, opened before; else it is in the way."""
-    kept = folder / LIST
-    if kept.exists() and hashlib.sha256(kept.read_bytes()).hexdigest() == digest:
+def _there(folder: Path, files: Mapping[str, JSON], digest: str, path: Path) -> Bundle:
+    """A run of that name which is here: the same bundle, opened before, or what was packed; else it is in the way."""
+    opened_, packed = folder / LIST, folder / PLAN
+    if opened_.exists() and _digest(opened_) == digest:
+        return Bundle(folder, digest)
+    if not opened_.exists() and packed.exists() and _digest(packed) == files.get(PLAN, {}).get("sha256"):
         return Bundle(folder, digest)
     fix = "move it away, or open the bundle in another folder"
     raise UsageError(f"another run is called {folder.name} here", where=str(path), fix=fix)

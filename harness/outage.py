@@ -102,7 +102,7 @@ def load(path: Path, system: SystemFile | None = None) -> Outage:
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
-            f"it cannot be read: {error}", where=str(path), fix="write it as docs/outages.md shows"
+            f"it cannot be read: {error}", where=str(path), fix="mend what it names: an outage is a text file in TOML"
         ) from error
     lines = Lines(text)
     try:

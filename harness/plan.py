@@ -42,7 +42,10 @@ PACKAGE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One scenario in one state. `id` is `broker_crash[hardened]`; `exposes` maps weakness to clause."""
+    """One scenario in one state. `id` is `broker_crash[hardened]`; `exposes` maps weakness to clause.
+
+    `says` is the first paragraph of its docstring, or what an outage file says.
+    """
 
     id: str
     scenario: str
@@ -54,6 +57,7 @@ class Planned:
     needs: Sequence[str]
     calm: bool
     nodeid: str
+    says: str = ""
 
     @property
     def folder(self) -> str:

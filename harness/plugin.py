@@ -11,6 +11,7 @@ import asyncio
 import functools
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -42,11 +43,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marks; opens a session where a system is named."""
+    """Registers the marks; in a process of our own, also what it shows and how it ends."""
     for line in DOCUMENTATION:
         config.addinivalue_line("markers", line)
-    if config.getoption("nats_quiet") and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Progress(config))
+    if config.getoption("nats_quiet"):
+        _cancelled_as_interrupted()
+        if not hasattr(config, "workerinput"):
+            config.pluginmanager.register(_Progress(config))
+
+
+def _cancelled_as_interrupted() -> None:
+    """A SIGTERM, by which CI systems cancel, is taken as a Ctrl-C is; unless that one is ignored, as in background."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _asked(config: pytest.Config, name: str) -> str | None:

@@ -5,6 +5,7 @@ Made by the plugin, in every process of a run; the first one makes the folder an
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import random
@@ -123,6 +124,7 @@ class Session:
                 needs=needs,
                 calm=calm,
                 nodeid=item.nodeid,
+                says=_says(item),
             )
         return leave
 
@@ -166,6 +168,7 @@ class Session:
                 expect=planned.expect,
                 exposes=planned.exposes,
                 calm=planned.calm,
+                says=planned.says,
                 run=self.folder().name,
                 seed=self.seed,
                 folder=self.folder() / "scenarios" / planned.folder,
@@ -286,6 +289,11 @@ def _system_file(system: SystemFile, asked: str) -> str:
 
 def _name(item: pytest.Function) -> str:
     return item.originalname.removeprefix("test_")
+
+
+def _says(item: pytest.Function) -> str:
+    """The first paragraph of its docstring, on one line."""
+    return " ".join((inspect.getdoc(item.function) or "").split("\n\n")[0].split())
 
 
 def _id(item: pytest.Function) -> str:

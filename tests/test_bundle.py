@@ -101,6 +101,16 @@ def test_a_run_of_that_name_is_never_written_over(packed: bundle.Bundle, tmp_pat
     assert _inside(tmp_path) == {f"{RUN}/index.html": b"mine"}
 
 
+def test_beside_the_run_itself_it_is_that_run(packed: bundle.Bundle, tmp_path: Path) -> None:
+    shutil.copytree(packed.path.parent / RUN, tmp_path / RUN, symlinks=True)
+    (tmp_path / RUN / "index.html").write_text("<p>judged again")
+    assert bundle.open_(packed.path, tmp_path) == bundle.Bundle(tmp_path / RUN, packed.digest)
+    assert (tmp_path / RUN / "index.html").read_text() == "<p>judged again"
+    (tmp_path / RUN / bundle.PLAN).write_text("{}")
+    with pytest.raises(UsageError, match=f"another run is called {RUN} here"):
+        bundle.open_(packed.path, tmp_path)
+
+
 def test_a_run_that_could_not_be_opened_is_not_packed(tmp_path: Path) -> None:
     folder = _run(tmp_path)
     folder = folder.rename(folder.with_name("night"))

@@ -23,16 +23,22 @@ Values = Mapping[Key, Mapping[str, float]]
 
 
 def regressions(policy: Policy, found: Found, runs: Sequence[Run], baseline: Sequence[Run]) -> Iterator[Reason]:
-    """A reason for each time that is worse, and for what could not be compared; nothing where no policy asks."""
+    """A reason for each time that is worse, and for what could not be compared; nothing where no policy asks.
+
+    A run of the baseline that is among `runs` is not compared with itself.
+    """
     rule = policy.regression
     if rule is None:
         return
+    names = {run["run"] for run in runs}
     for system, runtime in dict.fromkeys((run["system"], run["runtime"]) for run in runs):
         ours = [run for run in runs if (run["system"], run["runtime"]) == (system, runtime)]
-        before = [run for run in baseline if (run["system"], run["runtime"]) == (system, runtime)]
+        there = [run for run in baseline if (run["system"], run["runtime"]) == (system, runtime)]
+        before = [run for run in there if run["run"] not in names]
         here = {key: ones for key, ones in found.items() if (key.system, key.runtime) == (system, runtime)}
         if not before:
-            what = f"there is no baseline of {system}, {runtime}, to compare with"
+            none = "the baseline has none but these runs" if there else "there is no baseline"
+            what = f"{none} of {system}, {runtime}, to compare with"
             do = "accept runs that were good: nats-harness baseline accept RUN"
             yield Reason(_too_few(rule), "regression", what, do, system)
         else:

@@ -20,19 +20,16 @@ def decide(
 ) -> Decision:
     """Whether these runs, taken together, are a GO by the policy.
 
-    A run of the baseline that is among `runs` is not compared with itself. `today` is what weaknesses expire by.
-    `besides` says what a night left open that is in no verdict.
+    `today` is what weaknesses expire by. `besides` says what a night left open that is in no verdict.
     """
     runs = once(runs)
-    names = {run["run"] for run in runs}
-    before = [run for run in once(baseline) if run["run"] not in names]
     found = seen(runs)
     reasons = [
         *_clauses.judged(policy, found, today),
         *_clauses.weaknesses(policy, runs),
         *_bounds.bounds(policy, found, today),
         *_bounds.budgets(policy, found),
-        *_worse.regressions(policy, found, runs, before),
+        *_worse.regressions(policy, found, runs, once(baseline)),
         *_numbers.missing(policy, runs),
         *_numbers.night(besides),
         *_numbers.least(policy, runs),

@@ -49,7 +49,7 @@ def _wanted(path: Path) -> Policy:
     """The policy of a file that is there for nothing else."""
     table = _table(path)
     if table is None:
-        raise UsageError("has no table [gate]", where=str(path), fix="begin it with [gate], see docs/gate.md")
+        raise UsageError("has no table [gate]", where=str(path), fix="write [gate] above what is the gate's")
     return table
 
 

@@ -63,6 +63,7 @@ class Scenario(TypedDict):
 
     id: str
     scenario: str
+    says: NotRequired[str]
     state: str
     expect: str
     verdict: str

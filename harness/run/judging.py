@@ -43,6 +43,7 @@ def _verdict(history: History) -> JSON:
     return {
         "schema": SCHEMA,
         "id": meta["id"],
+        "says": meta.get("says", ""),
         "scenario": meta["scenario"],
         "state": meta["state"],
         "expect": meta["expect"],

@@ -60,6 +60,7 @@ def meta(setting: Setting) -> dict[str, Any]:
         "expect": setting.expect,
         "exposes": dict(setting.exposes),
         "calm": setting.calm,
+        "says": setting.says,
         "run": setting.run,
         "nonce": setting.nonce,
         "seed": setting.seed,

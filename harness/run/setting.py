@@ -40,6 +40,7 @@ class Setting:
     without: frozenset[str] = frozenset()
     runtime: str = "processes"
     hold: frozenset[str] = frozenset()
+    says: str = ""
 
     @property
     def nonce(self) -> str:

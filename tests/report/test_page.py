@@ -118,6 +118,7 @@ def test_hostile_texts_are_shown_and_do_nothing() -> None:
     [
         (verdicts.green, ["GO As expected Everything planned was judged", "Exit code 0", "telhawk has no worker"]),
         (verdicts.red, ["NO-GO Not as expected", "Exit code 1", "20 of 1,204 shown", "offered at +3.120 s to web-0"]),
+        (verdicts.red, ["The broker dies with queries in flight, and comes back."]),
         (verdicts.red, ["8.21 s (164 % of its bound)", "nats-harness replay", "partition of web-0 to broker-0"]),
         (verdicts.inconclusive, ["CANNOT SAY Inconclusive"]),
         (verdicts.inconclusive, ["Exit code 2", "2 of 4", "1 planned but missing", "1 not seen to bite"]),

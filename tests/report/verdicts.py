@@ -106,6 +106,7 @@ def scenario(
     base: JSON = {
         "id": f"{name}[{state}]",
         "scenario": name,
+        "says": "The broker dies with queries in flight, and comes back.",
         "state": state,
         "expect": "exposed" if state == "documented" else "holds",
         "verdict": merge(f.verdict for f in typed).value,
@@ -320,7 +321,8 @@ def hostile() -> JSON:
     )  # fmt: skip
     fault = KILL | {"kind": evil, "target": evil, "how": evil, "evidence": {evil: 1.5}}
     only = scenario(
-        evil, findings=[bad], faults=[fault], not_judged={evil: evil}, repro=evil, cost={evil: 1.0, "a.b": 2.0},
+        evil, says=evil, findings=[bad], faults=[fault], not_judged={evil: evil}, repro=evil,
+        cost={evil: 1.0, "a.b": 2.0},
         ended=[evil], troubles=[{"name": "bypass", "detail": evil}],
     )  # fmt: skip
     return run(

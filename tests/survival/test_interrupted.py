@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: the system is ended, the history is kept, the exit says so."""
+"""Ctrl-C, or a cancelled job, at any moment: the system is ended, the history is kept, the exit says so."""
 
 from __future__ import annotations
 
@@ -36,6 +36,23 @@ def test_interrupt_ends_everything(jobs: str, moment: str, tmp_path: Path) -> No
     assert not list((tmp_path / "state" / "journals").glob("*.jsonl"))
     for history in tmp_path.glob("reports/*-*/scenarios/*/history"):
         assert History.open(history).lines()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("whom", ["the harness", "its group"])
+def test_a_cancelled_job_ends_as_by_ctrl_c(jobs: str, whom: str, tmp_path: Path) -> None:
+    """CI systems send SIGTERM: GitLab to the process, others to all that it has started."""
+    started = Started(tmp_path, "run", "--system", "bare", "-k", "broker_paused or entry_silent", "-j", jobs)
+    started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
+    made = started.made()
+    if whom == "the harness":
+        started.process.terminate()
+    else:
+        os.killpg(started.process.pid, signal.SIGTERM)
+    assert started.process.wait(30) == INTERRUPTED, started.output.read_text()
+    assert "INTERRUPTED (exit 130, " in started.output.read_text()
+    assert alive(made) == [], started.output.read_text()
+    assert not list((tmp_path / "state" / "journals").glob("*.jsonl"))
 
 
 def test_judged_again_it_is_no_more_than_it_was(tmp_path: Path) -> None:
