@@ -117,8 +117,10 @@ def faults(folder: Path, run_: str = "*") -> list[tuple[str, str, bool]]:
     return [(one["kind"], one["target"], one["bit"]) for one in sorted(found, key=lambda one: float(one["effective"]))]
 
 
-def test_it_plays_what_was_typed(tmp_path: Path) -> None:
-    with terminal(tmp_path, "outage", "record", MINE, "--system", "bare", "--seed", "7", "--rate", "40") as typed:
+@pytest.mark.parametrize("runtime", ["processes", pytest.param("containers", marks=pytest.mark.engine)])
+def test_it_plays_what_was_typed(runtime: str, tmp_path: Path) -> None:
+    asked = ("--system", "bare", "--seed", "7", "--rate", "40", "--runtime", runtime)
+    with terminal(tmp_path, "outage", "record", MINE, *asked) as typed:
         shown = typed.read_until("\n> ")
         assert re.search(r"^  broker-0  up    nats://127\.0\.0\.1:\d+  /", shown, re.MULTILINE)
         typed.answers("paus broker", "did you mean 'pause'?")
