@@ -30,11 +30,12 @@ class Service:
         self.lost = Counter("lost", "Lost", ["to"], registry=self.registry)
         self.answer: Callable[[], web.Response] | None = None
         self.scrapes, self.holds = 0, False
+        self.released = asyncio.Event()
 
     async def tell(self, _: web.Request) -> web.Response:
         self.scrapes += 1
         if self.holds:
-            await asyncio.Event().wait()
+            await self.released.wait()
         if self.answer is not None:
             return self.answer()
         return web.Response(body=generate_latest(self.registry), content_type="text/plain")
@@ -46,9 +47,13 @@ async def served() -> AsyncIterator[tuple[Service, str, web.AppRunner]]:
     app.router.add_get("/metrics", service.tell)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
+    server = runner.server
+    assert server is not None
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield service, f"http://127.0.0.1:{runner.addresses[0][1]}/metrics", runner
-    await runner.cleanup()
+    service.released.set()
+    await runner.cleanup()  # which knows nothing of a connection that comes as it closes
+    await until(lambda: len(asyncio.all_tasks()) == 1 and not server.connections, within_s=5)
 
 
 @asynccontextmanager
