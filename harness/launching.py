@@ -84,9 +84,9 @@ def say_one(line: str) -> None:
 
 def _summary(reports: Path, folder: Path, verdict: JSON, code: int | None = None) -> list[str]:
     """The end of a run in lines, with what the policy makes of it; `code` where another exit than its verdict's is."""
-    from harness.gate import beside
+    from harness.gate import here
 
-    decided = beside.of_run(reports, verdict)
+    decided = here.of_run(reports, verdict)
     shown = _shown(folder / "index.html")
     return terminal.summary_lines(verdict, look(), report=shown, decided=decided, code=code)
 
@@ -251,8 +251,7 @@ class _Collected:
 
 def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
     """Judges every stored history of a run again; rewrites its verdicts, its page and what stands beside that."""
-    from harness.gate import baseline
-    from harness.gate import beside as gate
+    from harness.gate import baseline, here
     from harness.report import beside, page
     from harness.run.judging import judge_scenario
 
@@ -264,7 +263,7 @@ def judge_again(reports: Path, name: str, *, quiet: bool) -> JSON:
             judge_scenario(folder / "scenarios" / entry.folder)
     verdict = plan.merged(folder, seconds=seconds)
     plan.write_json(folder / "verdict.json", verdict)
-    decided = gate.of_run(reports, verdict)
+    decided = here.of_run(reports, verdict)
     page.write(folder, baseline.known(reports), decided)
     beside.write(folder, verdict, decided)
     if not quiet:

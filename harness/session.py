@@ -194,15 +194,14 @@ class Session:
         if not (folder / "plan.json").exists():
             shutil.rmtree(folder, ignore_errors=True)  # nothing of ours was among the tests
             return
-        from harness.gate import baseline
-        from harness.gate import beside as gate
+        from harness.gate import baseline, here
         from harness.report import beside, page, schema
 
         self.verdict = plan.merged(folder, seconds=round(time.monotonic() - self.began, 1))
         schema.validate(self.verdict)
         plan.write_json(folder / "verdict.json", self.verdict)
         whole.give_room(folder)
-        self.decided = gate.of_run(self.reports, self.verdict)
+        self.decided = here.of_run(self.reports, self.verdict)
         try:
             page.put(folder, self.verdict, baseline.known(self.reports), self.decided)
             beside.write(folder, self.verdict, self.decided)

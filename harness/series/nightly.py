@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import launching, plan, telling
-from harness.gate import beside as gate
+from harness.gate import here
 from harness.guarantees import judged_clauses
 from harness.report import beside, terminal
 from harness.report import night as night_page
@@ -58,7 +58,7 @@ def nightly(reports: Path, jobs: int | None) -> int:
             break
     code = write(reports, runs, verdicts)
     weaknesses(reports, verdicts)
-    decided = gate.of_night(reports)
+    decided = here.of_night(reports)
     page = night_page.write(reports, decided)
     print()
     night = json.loads((reports / "nightly.json").read_text("utf-8"))

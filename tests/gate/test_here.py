@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from harness.gate import beside
+from harness.gate import here
 from harness.report import markdown, page, terminal
 from harness.report import night as night_page
 from tests.gate.stories import recovering, run, write
@@ -29,12 +29,12 @@ def verdict(**given: Any) -> dict[str, Any]:
 
 
 def test_without_a_policy_there_is_no_decision() -> None:
-    assert beside.of_run(REPORTS, verdict()) is None
+    assert here.of_run(REPORTS, verdict()) is None
 
 
 def test_a_policy_decides_otherwise_than_the_exit_of_the_run() -> None:
     Path("gate.toml").write_text(SLOW)
-    decided = beside.of_run(REPORTS, verdict())
+    decided = here.of_run(REPORTS, verdict())
     assert decided is not None
     assert (decided.answer, decided.exit, decided.policy) == ("NO-GO", 1, "gate.toml")
     [reason] = decided.reasons
@@ -59,7 +59,7 @@ def test_a_known_weakness_is_a_go_of_a_run_that_was_not_as_expected() -> None:
     known = {"clause": "reconnects.works", "owner": "Ada", "reason": "later", "expires": "2999-01-01"}
     Path("gate.toml").write_text("[[gate.known]]\n" + "".join(f'{key} = "{value}"\n' for key, value in known.items()))
     bad = verdict(verdict="violated")
-    decided = beside.of_run(REPORTS, bad)
+    decided = here.of_run(REPORTS, bad)
     assert decided is not None
     assert (bad["exit"], decided.answer, decided.reasons) == (1, "GO", [])
     text = Parsed(page.render(bad, decided=decided)).text
@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_cannot_say(file: str, broken: str, told: str) ->
     Path("gate.toml").write_text(SLOW)
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(broken)
-    decided = beside.of_run(REPORTS, verdict())
+    decided = here.of_run(REPORTS, verdict())
     assert decided is not None
     assert decided.answer == "CANNOT SAY"
     assert told in decided.reasons[0].text
@@ -97,7 +97,7 @@ def test_a_night_is_decided_as_one() -> None:
         "exit": 0,
     }
     (REPORTS / "nightly.json").write_text(json.dumps(told))
-    decided = beside.of_night(REPORTS)
+    decided = here.of_night(REPORTS)
     assert decided is not None
     assert decided.answer == "CANNOT SAY"
     text = Parsed(night_page.write(REPORTS, decided).read_text()).text
