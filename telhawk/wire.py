@@ -15,6 +15,8 @@ LIMIT_DEFAULT, LIMIT_MOST = 100, 10_000
 
 # A job's id becomes a token of a subject, a key of a bucket and a header.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Who publishes to a subject with which its line to the broker is longer than 4,096 bytes is disconnected.
+_SUBJECT = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def is_id(text: str) -> bool:
@@ -112,8 +114,8 @@ class Job:
         if not isinstance(job_id, str) or not is_id(job_id):
             raise Malformed("job_id: 1 to 64 letters, digits, - or _ are wanted")
         reply_to = value.get("reply_to", f"{RESULTS}.{job_id}")
-        if not isinstance(reply_to, str) or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", reply_to):
-            raise Malformed("reply_to: a subject without wildcards is wanted")
+        if not isinstance(reply_to, str) or not _SUBJECT.fullmatch(reply_to):
+            raise Malformed("reply_to: a subject of at most 255 characters without wildcards is wanted")
         if reply_to.startswith("search.jobs."):
             raise Malformed("reply_to: a result is no job")
         asked = {name: value[name] for name in ("query", "time_range", "limit") if name in value}

@@ -10,10 +10,11 @@ import errno
 import json
 import os
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from harness import whole
 from harness.errors import HistoryError
@@ -186,12 +187,13 @@ class Recorder:
             raise self._failed(error) from error
 
     def secret(self, text: str) -> None:
-        """`text` is "[redacted]" in every string and line from now on, also in its JSON and URL forms.
+        """`text` is "[redacted]" in every string and line from now on, also in its JSON, URL and base64 forms.
 
         In the lines of before, which may have it from somebody who said it too early, it is overwritten.
         """
         if text:
-            forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], quote(text, safe="")}
+            forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+            forms |= {quote(text, safe=""), quote_plus(text), b64encode(text.encode("utf-8", "replace")).decode()}
             self._secrets = sorted({*self._secrets, *forms}, key=len, reverse=True)
             for form in sorted(forms, key=len, reverse=True):
                 self._lines.blank(json.dumps(form)[1:-1].encode())

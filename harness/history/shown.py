@@ -11,17 +11,35 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls (ANSI escapes begin with one), bidirectional overrides and other invisible marks, lone surrogates,
 private and unassigned code points, line and paragraph separators."""
 
-_USER_INFO = re.compile(r"(?<=://)[^\s/\"'{}]+(?=@)")
+_USER_INFO = re.compile(r"(?<=://)(?:[^\s/\"'{}]+|[^\s/\"'{}:@]+:(?!\d{1,5}/)[^\s\"'{}@]+)(?=@)")
+_NAME = (
+    r"(?:api[-_]?key|access[-_]?key(?:[-_]?id)?|x-auth-token|passw(?:or)?d|passphrase|pwd|secret|token|signature"
+    r"|credential|(?<![a-z])(?:pass|jwt))"
+)
+"""How a name ends that speaks of a secret: `password`, and so `db_password`; `pass` alone, and not `bypass`."""
+_TELLING = r"(?=[^\s\"'\\,;&{}]*(?:\d|(?<=\S)[^\S\n]*$))"
+"""What follows a bare colon is a secret where it has a digit or ends the line; "password: is wanted" has none."""
 _NAMED = re.compile(
-    r"(?P<name>\b(?:(?:proxy-)?authorization|(?:x-)?api[-_]?key|x-auth-token"
-    r"|password|passwd|secret|(?:access_|refresh_)?token)"
-    r"(?:\\?[\"'])?\s*(?:=|(?<=[\"'])\s*:|(?<=authorization):|(?<=key):|(?<=x-auth-token):)\s*(?:\\?[\"'])?"
-    r"(?:(?:bearer|basic|digest)\s+)?+)(?:(?<=[\"'])[^\"'\\{}]+|[^\s\"'\\,;&{}]+)",
+    rf"(?P<name>{_NAME}(?:\\?[\"'])?"
+    r"\s*(?:=|(?<=[\"'])\s*:|(?<=key):|(?<=key )\s*:|(?<=x-auth-token):)\s*(?:\\?[\"'])?)"
+    r"(?:(?<=[\"'])[^\"'\\{}]+|[^\s\"'\\,;&{}]+)",
     re.IGNORECASE,
 )
+_TOLD = re.compile(
+    rf"(?P<name>{_NAME}:[^\S\n]+|--[a-z-]{{0,40}}(?:password|token|secret|api-key)[^\S\n]+(?=[^\s-])){_TELLING}"
+    r"[^\s\"'\\,;&{}]+",
+    re.IGNORECASE | re.MULTILINE,
+)
+_AUTHORIZATION = re.compile(
+    r"(?P<name>\b(?:proxy-)?authorization(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?"
+    r"(?:(?:bearer|basic|digest|token|negotiate|ntlm|apikey|hawk|dpop|aws4-hmac-sha256)\s+)?+)"
+    r"(?:(?<=[\"'])[^\"'\\{}]+|[^\s\"'\\{}][^\n\"'\\{}]*)",
+    re.IGNORECASE,
+)
+"""All of the header: what schemes there are, nobody knows; what follows may have commas."""
 _COOKIE = re.compile(r"(?P<name>\bcookie(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)[^\"'\\{}]+", re.IGNORECASE)
-_WORDS = ("auth", "key", "passw", "secret", "token", "cookie")
-_BEARER = re.compile(r"\b(Bearer )[\w.~+/=-]+")
+_WORDS = ("key", "pass", "pwd", "secret", "token", "signature", "credential", "jwt")
+_BEARER = re.compile(r"\b(Bearer |(?i:bearer )(?=[\w.~+/=-]*\d))[\w.~+/=-]+")
 _COMMAND = re.compile(r"^[^\S\n]*:(?=:)|##(?=\[)", re.MULTILINE)
 """What makes a line a command to GitHub, whoever printed it."""
 
@@ -34,9 +52,13 @@ def without_credentials(text: str) -> str:
     if "@" in text and "://" in text:
         text = _USER_INFO.sub(REDACTED, text)
     small = text.lower()
+    if "authorization" in small:
+        text = _AUTHORIZATION.sub(rf"\g<name>{REDACTED}", text)
+    if "cookie" in small:
+        text = _COOKIE.sub(rf"\g<name>{REDACTED}", text)
     if any(word in small for word in _WORDS):
-        text = _COOKIE.sub(rf"\g<name>{REDACTED}", _NAMED.sub(rf"\g<name>{REDACTED}", text))
-    if "Bearer " in text:
+        text = _TOLD.sub(rf"\g<name>{REDACTED}", _NAMED.sub(rf"\g<name>{REDACTED}", text))
+    if "bearer " in small:
         text = _BEARER.sub(rf"\g<1>{REDACTED}", text)
     return text
 

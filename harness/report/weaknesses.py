@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.report.markdown import code, prose
 from harness.report.shape import Run
-from harness.report.text import plain
 from harness.system.model import Exposure, SystemFile
 
 BEGIN, END = "<!-- weaknesses: begin -->", "<!-- weaknesses: end -->"
@@ -25,13 +25,13 @@ def table(system: SystemFile, asked: str, runs: Sequence[Run]) -> list[str]:
     states = [*dict.fromkeys(one.state for one in exposures), *_holding(system)]
     if not exposures:
         return []
-    heads = ["weakness", "what it is", "scenario", "clause", *(f"as {state}" for state in states), "again"]
+    heads = ["weakness", "what it is", "scenario", "clause", *(f"as {prose(state)}" for state in states), "again"]
     lines = [_row(heads), _row(["---"] * len(heads))]
     for one in exposures:
         came_out = [_came_out(runs, system.system.name, one, state) for state in states]
-        command = f"`nats-harness run --system {asked} --all-states -k {one.scenario}`"
-        says = system.weaknesses.get(one.weakness, "")
-        lines.append(_row([one.weakness, says, f"`{one.scenario}`", f"`{one.clause}`", *came_out, command]))
+        again = code(f"nats-harness run --system {asked} --all-states -k {one.scenario}")
+        says = prose(system.weaknesses.get(one.weakness, ""))
+        lines.append(_row([prose(one.weakness), says, code(one.scenario), code(one.clause), *came_out, again]))
     return lines
 
 
@@ -65,4 +65,4 @@ def _came_out(runs: Sequence[Run], system: str, one: Exposure, state: str) -> st
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(plain(cell).replace("|", "&#124;") for cell in cells) + " |"
+    return f"| {' | '.join(cells)} |"

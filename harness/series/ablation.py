@@ -53,9 +53,10 @@ def ablate(
     always = [name for name, entry in planned.items() if full or entry["calm"] or name == CRASH]
     trials = list(_trials(file, file.hardening, chosen, list(planned), always))
     done = _done(reports, _key(file, asked, full=full), fresh=fresh)
-    print(f"{len(trials)} trials, {sum(trial.name in done['trials'] for trial in trials)} of them done before")
+    there = {trial.name for trial in trials if _has(done["trials"].get(trial.name), trial)}
+    print(f"{len(trials)} trials, {len(there)} of them done before")
     for number, trial in enumerate(trials, start=1):
-        if trial.name in done["trials"]:
+        if trial.name in there:
             continue
         print(f"\ntrial {number} of {len(trials)}: {trial.name}", flush=True)
         folders = _judged(asked, trial, planned, reports)
@@ -139,6 +140,11 @@ def _done(reports: Path, key: str, *, fresh: bool) -> JSON:
         print(f"{path} is of another system file, other versions or other scenarios: starting anew")
     reports.mkdir(parents=True, exist_ok=True)
     return {"schema": SCHEMA, "key": key, "trials": {}}
+
+
+def _has(result: Result | None, trial: Trial) -> bool:
+    """Whether a result is of all that the trial judges: that of a series of fewer measures may lack scenarios."""
+    return result is not None and result["findings"].keys() >= set(trial.scenarios)
 
 
 def _judged(asked: launching.Asked, trial: Trial, planned: Mapping[str, JSON], reports: Path) -> list[Path]:

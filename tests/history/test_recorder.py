@@ -103,6 +103,8 @@ def test_a_secret_is_nowhere_in_the_folder(tmp_path: Path) -> None:
     writing.finish(n, Outcome.FAIL, ref='token=pa"ss/wörd', error='refused: pa"ss/wörd')
     writing.sight(Step.EFFECT, t_ns=1, source="effects", by='pa"ss/wörd', ref='x-pa"ss/wörd')
     writing.line("output", node="web-0", text=json.dumps({"password": 'pa"ss/wörd'}))
+    for form in ("pa%22ss%2Fw%C3%B6rd", "cGEic3Mvd8O2cmQ="):
+        writing.line("output", node="web-0", text=f"form {form}")
     writing.line(
         "output", node="web-0", text="GET /?p=pa%22ss%2Fw%C3%B6rd", more=[{'pa"ss/wörd': 'pa"ss/wörd'.encode()}]
     )
@@ -110,6 +112,7 @@ def test_a_secret_is_nowhere_in_the_folder(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         assert b"ss/w" not in path.read_bytes(), path
         assert b"ss%2Fw" not in path.read_bytes(), path
+        assert b"cGEic3Mv" not in path.read_bytes(), path
     history = History.open(tmp_path)
     (done,) = history.operations()
     assert (done.ref, done.error) == ("token=[redacted]", "refused: [redacted]")

@@ -17,6 +17,22 @@ from harness.history.shown import escaped, on_lines, without_credentials
         (r"{\"token\": \"abc\"}", r"{\"token\": \"[redacted]\"}"),
         ("GET /?access_token=abc&n=1", "GET /?access_token=[redacted]&n=1"),
         ("sent Bearer abc.def", "sent Bearer [redacted]"),
+        ("a bearer 0wn.abc", "a bearer [redacted]"),
+        ("Authorization: Token s3cret", "Authorization: Token [redacted]"),
+        ("proxy-authorization: Negotiate YII=", "proxy-authorization: Negotiate [redacted]"),
+        ("Authorization: Unheard-of scheme, or=two", "Authorization: [redacted]"),
+        ("authorization: AWS4-HMAC-SHA256 Credential=A/1, Signature=b", "authorization: AWS4-HMAC-SHA256 [redacted]"),
+        ("{'Authorization': 'Token a, b', 'N': 'v'}", "{'Authorization': 'Token [redacted]', 'N': 'v'}"),
+        ('CONNECT {"user":"u","pass":"s"}', 'CONNECT {"user":"u","pass":"[redacted]"}'),
+        ('{"auth_token":"abc","client_secret":"d"}', '{"auth_token":"[redacted]","client_secret":"[redacted]"}'),
+        ("db_password=abc PGPASSWORD=def pwd=g", "db_password=[redacted] PGPASSWORD=[redacted] pwd=[redacted]"),
+        ("AWS_SECRET_ACCESS_KEY=abc", "AWS_SECRET_ACCESS_KEY=[redacted]"),
+        ("password: s3cret, token: 0ne", "password: [redacted], token: [redacted]"),
+        ("passwd: letters\nsecret: more \nn", "passwd: [redacted]\nsecret: [redacted] \nn"),
+        ("psql --password 0ne -v", "psql --password [redacted] -v"),
+        ("/x?X-Amz-Signature=ab&n=1", "/x?X-Amz-Signature=[redacted]&n=1"),
+        ("postgres://user:a/b@db/x", "postgres://[redacted]@db/x"),
+        ("X-Api-Key : abc", "X-Api-Key : [redacted]"),
     ],
 )
 def test_what_names_itself_as_a_secret_is_hidden(said: str, kept: str) -> None:
@@ -35,6 +51,10 @@ def test_what_names_itself_as_a_secret_is_hidden(said: str, kept: str) -> None:
         'Authorization = "Bearer {token}"',
         "nats://app:{env:NATS_PASSWORD}@{broker.host}",
         "the bearer of news",
+        "bypass=1, tokens=5, surpass: 3",
+        "unexpected token: a comma",
+        "http://127.0.0.1:4222/a@b and http://h/x:y@z",
+        "a token that is none, --password is asked for",
     ],
 )
 def test_what_is_none_is_left(said: str) -> None:

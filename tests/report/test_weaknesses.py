@@ -32,7 +32,7 @@ exposes = { crash = { B = "no_loss", A = "no_loss" }, pause = { A = "reconnects.
 [states.new]
 hardening = "all"
 [weaknesses]
-B = "It | forgets."
+B = "It | <b>forgets</b>."
 A = "It does not notice."
 """
 AGAIN = "`nats-harness run --system weak.toml --all-states -k"
@@ -54,7 +54,7 @@ def test_a_row_for_each_scenario_that_shows_one_in_the_order_of_the_sentences(sy
     assert table(system, "weak.toml", []) == [
         "| weakness | what it is | scenario | clause | as old | as new | again |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        f"| B | It &#124; forgets. | `crash` | `no_loss` | not judged | not judged | {AGAIN} crash` |",
+        f"| B | It \\| \\<b\\>forgets\\</b\\>. | `crash` | `no_loss` | not judged | not judged | {AGAIN} crash` |",
         f"| A | It does not notice. | `crash` | `no_loss` | not judged | not judged | {AGAIN} crash` |",
         f"| A | It does not notice. | `pause` | `reconnects.notices` | not judged | not judged | {AGAIN} pause` |",
     ]

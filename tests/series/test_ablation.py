@@ -51,6 +51,14 @@ def test_a_measure_with_a_base_is_seen_beside_what_the_base_does_alone() -> None
     ]
 
 
+def test_a_trial_that_judged_less_is_not_done() -> None:
+    """As of a series of one measure, when another's weakness shows in another scenario."""
+    trial = ablation.Trial("hardened", "all", ("calm", "short", "long"))
+    assert not ablation._has(None, trial)
+    assert not ablation._has(result(calm={}, short={}), trial)
+    assert ablation._has(result(calm={}, short={}, long={}, more={}), trial)
+
+
 HARDENED = result(crash={"no_loss": "holds", "effects": "holds", "drains.exits": "inconclusive"})
 DOCUMENTED = result(crash={"no_loss": "violated", "effects": "holds", "drains.exits": "violated"})
 

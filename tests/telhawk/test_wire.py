@@ -90,6 +90,7 @@ def test_what_is_no_json_is_malformed(data: bytes) -> None:
         {"job_id": "a" * 65, "query": "q"},
         {"job_id": "a", "query": None},
         {"job_id": "a", "query": "q", "reply_to": "search.>"},
+        {"job_id": "a", "query": "q", "reply_to": "search.results." + "a." * 2100 + "b"},
         {"job_id": "a", "query": "q", "reply_to": 5},
     ],
 )

@@ -38,6 +38,7 @@ EDGES = [
     b'{"job_id":"early","query":"q","time_range":{"from":"0001-01-01T00:00:00+14:00","to":"2026-01-01T00:00:00Z"}}',
     b'{"job_id":"loop","query":"q","reply_to":"search.jobs.query"}',
     b'{"job_id":"loop-2","query":"q","reply_to":"search.jobs.other"}',
+    b'{"job_id":"far","query":"q","reply_to":"search.results.' + b"a." * 2100 + b'b"}',
 ]
 
 
