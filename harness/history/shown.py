@@ -30,13 +30,14 @@ _TOLD = re.compile(
     r"[^\s\"'\\,;&{}]+",
     re.IGNORECASE | re.MULTILINE,
 )
+_WORD_SCHEMES = r"(?:bearer|basic|token|negotiate|ntlm|apikey|dpop)\s+"
 _AUTHORIZATION = re.compile(
-    r"(?P<name>\b(?:proxy-)?authorization(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?"
-    r"(?:(?:bearer|basic|digest|token|negotiate|ntlm|apikey|hawk|dpop|aws4-hmac-sha256)\s+)?+)"
-    r"(?:(?<=[\"'])[^\"'\\{}]+|[^\s\"'\\{}][^\n\"'\\{}]*)",
+    r"(?P<name>\b(?:proxy-)?authorization(?:\\?[\"'])?\s*[:=]\s*+(?>"
+    rf"\\?[\"'](?:{_WORD_SCHEMES})?+|{_WORD_SCHEMES}(?P<word>)|(?:(?:digest|hawk|aws4-hmac-sha256)\s+)?+))"
+    r"(?(word)[^\s\"'\\,;&{}]+|[^\n\"'\\{}]+)",
     re.IGNORECASE,
 )
-"""All of the header: what schemes there are, nobody knows; what follows may have commas."""
+"""One word after a scheme that is known to have one; else all up to the quote or the line's end."""
 _COOKIE = re.compile(r"(?P<name>\bcookie(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)[^\"'\\{}]+", re.IGNORECASE)
 _WORDS = ("key", "pass", "pwd", "secret", "token", "signature", "credential", "jwt")
 _BEARER = re.compile(r"\b(Bearer |(?i:bearer )(?=[\w.~+/=-]*\d))[\w.~+/=-]+")
