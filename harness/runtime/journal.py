@@ -313,8 +313,15 @@ def _entries(path: Path) -> Iterator[Entry]:
 
 
 def _owner_may_live(path: Path) -> bool:
-    """Beside the lock, which some network file systems do not keep: the owner's pid and start, in its own namespace."""
-    match next(_entries(path), {}):
+    """Beside the lock, which some network file systems do not keep: the owner's pid and start, in its own namespace.
+
+    False where the journal is gone, which another sweep has undone meanwhile.
+    """
+    try:
+        first = next(_entries(path), {})
+    except FileNotFoundError:
+        return False
+    match first:
         case {"is": "owner", "pid": int(pid), "start": int(start), "boot": str(boot), "pids": int(pids)}:
             if boot != _proc.boot_id():
                 return False

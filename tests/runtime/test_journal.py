@@ -165,6 +165,11 @@ def test_sweep_undoes_the_dead_once_however_many_sweep(sleeper: subprocess.Popen
     assert journal.owners() == ([], [])
 
 
+def test_a_journal_that_another_sweep_has_removed_meanwhile_has_no_owner(tmp_path: Path) -> None:
+    """Between this one's seeing it and its reading it; what it makes of that is to look again, and see it gone."""
+    assert not journal._owner_may_live(tmp_path / "gone.jsonl")
+
+
 def test_sweep_keeps_a_journal_of_which_something_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Journal.create("dead")
     made.folder(tmp_path / "nodes")
