@@ -161,6 +161,7 @@ class _LinkWatch:
         self._recorder, self._log, self._ports = recorder, ProxyLog(link.port), ports
         self._binds, self._listens = bind, f"{link.host}:{link.port}"
         self._bound: dict[str, int] = {}  # client -> port, of open connections
+        self._left: dict[int, int] = {}  # port -> when the last connection that had it was seen to close
         self._pids: dict[str, int] = {}  # client -> the proxy that accepted it
         self._suspects: dict[str, int] = {}  # client -> when the kernel first had it closed
         self._told: set[str] = set()  # clients of open connections whose close the kernel told already
@@ -253,12 +254,18 @@ class _LinkWatch:
                 self._pids.pop(event.client, None)
                 self._suspects.pop(event.client, None)
                 self._told.discard(event.client)
-                if event.client in self.unbound and event.upstream_port:
-                    self.bind(event.client, event.upstream_port, self.unbound[event.client])
+                opened_ns, port = self.unbound.get(event.client), event.upstream_port
+                if opened_ns is not None and port and not self._anothers(port, opened_ns):
+                    self.bind(event.client, port, opened_ns)
                 elif event.reason == "unreachable":
                     self.unbound.pop(event.client, None)
-                self._bound.pop(event.client, None)
+                if (left := self._bound.pop(event.client, None)) is not None:
+                    self._left[left] = event.t_ns
             self._line(event.client, event.event, event.t_ns, via="proxy", by=event.by, reason=event.reason)
+
+    def _anothers(self, port: int, since_ns: int) -> bool:
+        """Was it another connection's since then? Of many that close at once the log may tell another's port."""
+        return port in self._bound.values() or self._left.get(port, -1) >= since_ns
 
     def _settle(self) -> None:
         self._settling = False

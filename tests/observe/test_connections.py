@@ -19,6 +19,7 @@ import pytest
 from harness.history.recorder import Recorder
 from harness.observe import connections
 from harness.observe._connz import Entry
+from harness.observe._proxy_log import Event
 from harness.runtime import _nats
 
 from .lab import LINK, MS, Client, Lab, client, held, lab, until
@@ -233,3 +234,22 @@ def test_an_answer_that_took_long_is_no_time_in_which_a_line_could_come(tmp_path
         watch._tell(entry, asked_ns)
     recorder.close()
     assert not [line for line in (tmp_path / "lines-runner.jsonl").read_text().splitlines() if "bypass" in line]
+
+
+def test_of_many_that_close_at_once_none_takes_the_port_of_another(tmp_path: Path) -> None:
+    """Else whose port it was is taken for a connection that lives on, and that one for a way past the proxies."""
+    recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
+    link = SimpleNamespace(source="app-0", target="broker-0", host="127.0.0.1", port=1, proxy_pid=1)
+    watch = connections._LinkWatch(recorder, cast(Any, link), {}, bind=True)
+    watch._record([Event("opened", "first:1", 10), Event("opened", "second:2", 20)])
+    watch.bind("first:1", 4001, 10)
+    watch._record(
+        [
+            Event("closed", "first:1", 30, by="proxy", upstream_port=4002),
+            Event("closed", "second:2", 30, by="proxy", upstream_port=4001),
+        ]
+    )
+    assert watch.unbound == {"second:2": 20}
+    watch._record([Event("opened", "third:3", 40), Event("closed", "third:3", 50, by="client", upstream_port=4001)])
+    assert watch.unbound == {"second:2": 20}, "a port that was left may come again"
+    recorder.close()
