@@ -13,7 +13,7 @@ private and unassigned code points, line and paragraph separators."""
 
 _USER_INFO = re.compile(r"(?<=://)(?:[^\s/\"'{}]+|[^\s/\"'{}:@]+:(?!\d{1,5}/)[^\s\"'{}@]+)(?=@)")
 _NAME = (
-    r"(?:api[-_]?key|access[-_]?key(?:[-_]?id)?|x-auth-token|passw(?:or)?d|passphrase|pwd|secret|token|signature"
+    r"(?:api[-_]?key|access[-_]?key(?:[-_]?id)?|passw(?:or)?d|passphrase|pwd|secret|token|signature"
     r"|credential|(?<![a-z])(?:pass|jwt))"
 )
 """How a name ends that speaks of a secret: `password`, and so `db_password`; `pass` alone, and not `bypass`."""
@@ -21,7 +21,7 @@ _TELLING = r"(?=[^\s\"'\\,;&{}]*(?:\d|(?<=\S)[^\S\n]*$))"
 """What follows a bare colon is a secret where it has a digit or ends the line; "password: is wanted" has none."""
 _NAMED = re.compile(
     rf"(?P<name>{_NAME}(?:\\?[\"'])?"
-    r"\s*(?:=|(?<=[\"'])\s*:|(?<=key):|(?<=key )\s*:|(?<=x-auth-token):)\s*(?:\\?[\"'])?)"
+    r"\s*(?:=|(?<=[\"'])\s*:|(?<=key)\s*:|(?<=x-auth-token):)\s*(?:\\?[\"'])?)"
     r"(?:(?<=[\"'])[^\"'\\{}]+|[^\s\"'\\,;&{}]+)",
     re.IGNORECASE,
 )

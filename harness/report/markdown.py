@@ -41,12 +41,12 @@ def night_lines(
     night = cast(Night, plain_tree(dict(nightly)))
     runs = [cast(Run, plain_tree(dict(verdict))) for verdict in verdicts]
     lines = [*_by_policy(decided), f"## Night of {count(len(night['runs']), 'run')}: {_exit(night['exit'])}", ""]
-    lines += [_row(["system", "run", "came out as"]), _row(["---"] * 3)]
+    lines += [row(["system", "run", "came out as"]), row(["---"] * 3)]
     for one in night["runs"]:
-        lines.append(_row([code(one["system"]), code(one["run"] or "none"), _exit(one["exit"])]))
+        lines.append(row([code(one["system"]), code(one["run"] or "none"), _exit(one["exit"])]))
         if again := one.get("again"):
             whom = f"{code(one['system'])}, alone: {', '.join(map(code, again['scenarios']))}"
-            lines.append(_row([whom, code(again["run"] or "none"), _exit(again["exit"])]))
+            lines.append(row([whom, code(again["run"] or "none"), _exit(again["exit"])]))
     lines.append("")
     worst_first = sorted(runs, key=lambda run: (1, 2, 0).index(run["exit"]))
     for run in worst_first:
@@ -107,7 +107,8 @@ def code(text: str) -> str:
     return f"`{shown}`" if _SAFE_CODE.fullmatch(shown) and shown.strip() == shown else prose(shown)
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """A row of a table, of cells that are Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -168,12 +169,12 @@ def _weaknesses(run: Run, heading: str) -> Iterator[str]:
     shown = [name for name, one in run["weaknesses"].items() if one["reproduced"]]
     if run["weaknesses"]:
         yield from ["", f"{heading} Weaknesses reproduced: {len(shown)} of {len(run['weaknesses'])}", ""]
-        yield _row(["weakness", "what it is", "shows in", "reproduced"])
-        yield _row(["---"] * 4)
+        yield row(["weakness", "what it is", "shows in", "reproduced"])
+        yield row(["---"] * 4)
     for name, one in run["weaknesses"].items():
         scenarios = dict.fromkeys(f"{where['scenario']} {where['clause']}" for where in one["where"])
         places = ", ".join(map(code, scenarios))
-        yield _row([prose(name), prose(one["says"]), places, "yes" if one["reproduced"] else "**no**"])
+        yield row([prose(name), prose(one["says"]), places, "yes" if one["reproduced"] else "**no**"])
 
 
 def _nearest(run: Run, heading: str) -> Iterator[str]:
@@ -186,24 +187,24 @@ def _nearest(run: Run, heading: str) -> Iterator[str]:
     ]
     if timed:
         yield from ["", f"{heading} Nearest their bounds", ""]
-        yield _row(["scenario", "clause", "measured", "bound", "used"])
-        yield _row(["---"] * 5)
+        yield row(["scenario", "clause", "measured", "bound", "used"])
+        yield row(["---"] * 5)
     for _, id_, found in sorted(timed, key=lambda one: -one[0])[:_NEAREST]:
         cells = [prose(reading.measured(found)), prose(reading.bound(found)), reading.margin(found)]
-        yield _row([code(id_), code(found["clause"]), *cells])
+        yield row([code(id_), code(found["clause"]), *cells])
 
 
 def _table(run: Run, heading: str) -> Iterator[str]:
     if run["scenarios"]:
         yield from ["", f"{heading} Scenarios", ""]
-        yield _row(["scenario", "verdict", "expected", "offered", "ok", "fail", "unknown", "faults with evidence"])
-        yield _row([*["---"] * 3, *["---:"] * 5])
+        yield row(["scenario", "verdict", "expected", "offered", "ok", "fail", "unknown", "faults with evidence"])
+        yield row([*["---"] * 3, *["---:"] * 5])
     for scenario in run["scenarios"]:
         counts, faults = scenario["operations"], scenario["faults"]
         numbers = [f"{counts[name]:,}" for name in ("offered", "ok", "fail", "unknown")]
         bit = f"{sum(fault['bit'] for fault in faults)} of {len(faults)}" if faults else "none planned"
         as_expected = "yes" if scenario["as_expected"] else "**no**"
-        yield _row([code(scenario["id"]), scenario["verdict"], as_expected, *numbers, bit])
+        yield row([code(scenario["id"]), scenario["verdict"], as_expected, *numbers, bit])
 
 
 def _not_judged(run: Run) -> list[str]:

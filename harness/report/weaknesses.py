@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.report.markdown import code, prose
+from harness.report.markdown import code, prose, row
 from harness.report.shape import Run
 from harness.system.model import Exposure, SystemFile
 
@@ -26,12 +26,12 @@ def table(system: SystemFile, asked: str, runs: Sequence[Run]) -> list[str]:
     if not exposures:
         return []
     heads = ["weakness", "what it is", "scenario", "clause", *(f"as {prose(state)}" for state in states), "again"]
-    lines = [_row(heads), _row(["---"] * len(heads))]
+    lines = [row(heads), row(["---"] * len(heads))]
     for one in exposures:
         came_out = [_came_out(runs, system.system.name, one, state) for state in states]
         again = code(f"nats-harness run --system {asked} --all-states -k {one.scenario}")
         says = prose(system.weaknesses.get(one.weakness, ""))
-        lines.append(_row([prose(one.weakness), says, code(one.scenario), code(one.clause), *came_out, again]))
+        lines.append(row([prose(one.weakness), says, code(one.scenario), code(one.clause), *came_out, again]))
     return lines
 
 
@@ -62,7 +62,3 @@ def _came_out(runs: Sequence[Run], system: str, one: Exposure, state: str) -> st
         if (where["scenario"], where["state"], where["clause"]) == (one.scenario, state, one.clause)
     ]
     return found[-1] if found and found[-1] != "missing" else NOT_JUDGED
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
