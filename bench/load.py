@@ -179,11 +179,14 @@ def _ourselves(*arguments: str) -> str:
 
 @contextmanager
 def broker() -> Iterator[tuple[str, int]]:
-    """A broker with a stream in memory, since what is compared is the client's side: its address and pid."""
+    """A broker with a stream in memory and room for garbage, since what is compared is the client's side.
+
+    Gives its address and pid.
+    """
     server = Path(sys.executable).with_name("nats-server")
     with TemporaryDirectory() as folder:
         argv = [str(server), "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", folder, "--ports_file_dir", folder]
-        with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(argv, stderr=subprocess.DEVNULL, env={**os.environ, "GOGC": "400"}) as process:
             try:
                 while not (told := [path.read_text() for path in Path(folder).glob("*.ports")]) or not told[0]:
                     time.sleep(0.01)
