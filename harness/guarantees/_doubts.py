@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from harness.guarantees._base import NS, STRETCH_NS, Clause, Window, stretches, window
@@ -20,6 +21,9 @@ is too busy makes what it times later, and never earlier by more than that lag."
 FAR = 10
 """So many times from its bound, a value that breaks it is believed where processes are started meanwhile, which stops
 our own loop by itself."""
+STARVED = 2.5
+"""Where others made a process like the services take so many times longer for its work, a time that was too long is
+believed only beyond so many times its bound. Two scenarios on two cores stay under it."""
 FEW_LATE = 0.1
 """This share of a stretch moves no median from one side of its bound to the other."""
 _IN_S = {"s": 1.0, "ms": 1e-3}
@@ -97,12 +101,27 @@ def _noise(history: History, finding: Finding, clause: Clause) -> Iterator[tuple
         if share > LATE_SHARE and not _is_far(finding, clause, share, late_ms):
             yield Doubt.NOISE, f"the {what} was over 50 ms late {share:.1%} of the time, up to {late_ms:.0f} ms"
             return
+    stretch = _starved(noises) if finding.verdict is Verdict.VIOLATED else 0.0
+    if stretch and finding.measured * in_s <= finding.bound * in_s * stretch:  # what counts has no unit of time
+        given = f"a process like the services took {stretch:.1f} times longer for its work than it needed"
+        yield Doubt.NOISE, f"others had the cores: {given}"
+        return
     lags = [line["lag_p99_ms"] / 1e3 for line in noises if line["what"] == "runner"]
     # One late second can move a moment by as much, and what whole stretches have in the middle by its share alone.
     own = sum(lags) / max(len(lags), 1) if clause.compares else max(lags, default=0.0)
     if abs(finding.measured - finding.bound) * in_s < NEAR * own and in_s:
         value = f"{finding.measured * in_s:.3f} s"
         yield Doubt.NOISE, f"{value} is nearer to its bound than twice our lag of {own * 1e3:.0f} ms"
+
+
+def _starved(noises: Sequence[Mapping[str, Any]]) -> float:
+    """How many times longer than it needed a process like the services took; 0 where that is little, or their doing."""
+    told = [line for line in noises if line.get("stretch")]
+    if not told:
+        return 0.0
+    stretch = fmean(line["stretch"] for line in told)
+    theirs = fmean(line["others"] - sum(line["cpu"].values()) for line in told)
+    return stretch if stretch >= STARVED and theirs > 0 else 0.0
 
 
 def _waited_in_vain(history: History, finding: Finding, clause: Clause) -> Iterator[tuple[Doubt, str]]:

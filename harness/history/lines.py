@@ -36,7 +36,11 @@ KINDS: Mapping[str, str] = {
     "gap": "source, from_ns, to_ns or null, why: the source was not being read",
     "trouble": "name (of verdict's closed list), detail, links?",
     "read": "source, complete, count, from_ns, stream?, why?: a final read, which ended at t_ns",
-    "noise": "what (runner, load), from_ns, lag_p99_ms, lag_max_ms, late_share (over 50 ms), cpu {group: cores}",
+    "noise": (
+        "what (runner, load), from_ns, lag_p99_ms, lag_max_ms, late_share (over 50 ms), cpu {group: cores}, others?"
+        " (cores that others used), stretch? (how many times longer than it needed a process of the services' weight"
+        " took for a piece of work, or null)"
+    ),
     "load": "event (started, burst, stopping, stopped, totals), ...",
     "recovered": "connections_ns or null, answers_ns or null, drained_ns or null, settled, healed_ns",
     "phantom": "source, text: an enumerated record with no usable marker, or of no operation",

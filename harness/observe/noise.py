@@ -1,10 +1,16 @@
-"""Noise: what our own loop and this machine did to the measuring: its lag, and who used the cores."""
+"""Noise: what our own loop and this machine did to the measuring: its lag, who used the cores, and who had to wait.
+
+Our loop goes first, so that its lag says little of the services. For them a witness speaks, a process of their weight.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from statistics import fmean
 from time import monotonic, monotonic_ns
 
 from harness.history.recorder import Recorder
@@ -14,6 +20,8 @@ EVERY_S = 1.0
 LATE_MS = 50.0
 """Later than this our own loop spoils timing."""
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+WITNESS = (sys.executable, "-I", "-S", str(Path(__file__).with_name("_witness.py")))
+"""The command of the witness, each of whose lines is for `Noise.witnessed`."""
 
 Groups = Callable[[], Mapping[str, Iterable[int]]]
 """The processes of each group now: "broker" -> pids."""
@@ -26,6 +34,12 @@ class Noise:
         self.source = "noise"
         self._recorder, self._groups, self._what = recorder, groups, what
         self._used: dict[int, int] = {}  # pid -> ticks of processor time, as read before
+        self._all = _busy()
+        self._stretches: list[float] = []
+
+    def witnessed(self, line: str) -> None:
+        """The witness's work took so many times longer than it needed."""
+        self._stretches.append(float(line))
 
     async def watch(self) -> None:
         """Measures until cancelled: how much later than asked our loop wakes up, in milliseconds."""
@@ -45,6 +59,10 @@ class Noise:
 
     def _tell(self, from_ns: int, lags: list[float]) -> None:
         seconds = (monotonic_ns() - from_ns) / 1e9
+        cores, before = self._cores(seconds), self._all
+        self._all = _busy()
+        others = (self._all - before) / TICKS_A_SECOND / seconds - sum(cores.values())
+        stretches, self._stretches = self._stretches, []
         self._recorder.line(
             "noise",
             what=self._what,
@@ -52,7 +70,9 @@ class Noise:
             lag_p99_ms=round(lags[int(len(lags) * 0.99)], 3),
             lag_max_ms=round(lags[-1], 3),
             late_share=round(sum(lag > LATE_MS for lag in lags) / len(lags), 4),
-            cpu=self._cores(seconds),
+            cpu=cores,
+            others=round(max(others, 0.0), 3),
+            stretch=round(fmean(stretches), 2) if stretches else None,
         )
 
     def _cores(self, seconds: float) -> dict[str, float]:
@@ -66,6 +86,13 @@ class Noise:
             cores[group] = round(ticks / TICKS_A_SECOND / seconds, 3)
         self._used = used
         return cores
+
+
+def _busy() -> int:
+    """Processor time that was given to anybody, or stolen from this machine, in clock ticks (proc(5), /proc/stat)."""
+    with open("/proc/stat", "rb") as file:
+        user, nice, system, _idle, _iowait, *rest = map(int, file.readline().split()[1:9])
+    return user + nice + system + sum(rest)
 
 
 def _ticks(pid: int) -> int:

@@ -30,7 +30,7 @@ from harness.observe.connections import Connections
 from harness.observe.effects import Direct, Effects
 from harness.observe.health import Health
 from harness.observe.metrics import Metrics, Target
-from harness.observe.noise import Noise
+from harness.observe.noise import WITNESS, Noise
 from harness.observe.probe import Probe
 from harness.observe.taps import Taps
 from harness.run import preparing
@@ -194,6 +194,7 @@ async def _open(setting: Setting, recorder: Recorder, stack: AsyncExitStack) -> 
         monitors = {broker.name: broker.monitor_url}
         connections = Connections(recorder, runtime.links, monitors, runtime.socket_states)
         noise = Noise(recorder, lambda: _groups(runtime, load, probe))
+        runtime.witness(WITNESS, noise.witnessed)
         tasks.watch(noise, broker_taps[0], connections, Broker(recorder, monitors), Health(recorder, _looks(runtime)))
         if broker.alive:
             await broker_back()

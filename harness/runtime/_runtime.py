@@ -66,6 +66,7 @@ class SystemRuntime(ABC):
         self.links: dict[LinkKey, ProxyLink] = {}
         self._journal, self._opened = journal, False
         self._children: list[Child] = []
+        self._witnesses: list[Child] = []
         self._coming: list[asyncio.Task[None]] = []
         self._folder, self._recorder, self._hardening = folder, recorder, hardening
         self._values, self._without, self._run = dict(values or {}), without, run
@@ -128,8 +129,8 @@ class SystemRuntime(ABC):
         for node in self.nodes.values():
             node.closing()
         done = await to_its_end(self._undone(journal))
-        nodes, links = self.nodes.values(), self.links.values()
-        for process in (*(node.process for node in nodes), *(link.process for link in links), *self._children):
+        of_nodes, of_links = ([one.process for one in all_] for all_ in (self.nodes.values(), self.links.values()))
+        for process in (*of_nodes, *of_links, *self._children, *self._witnesses):
             if process is not None and (not process.alive or not done.left):
                 process.close()
         self._release()
@@ -141,7 +142,7 @@ class SystemRuntime(ABC):
     def child(
         self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, fds: Sequence[int] = ()
     ) -> Child:
-        """A process of the harness' own (the load, the probe), which is journalled and ended with the rest.
+        """A process of the harness' own (the load), which is journalled and ended with the rest.
 
         To be called in the loop, in the main thread. Its lines are recorded as a node's are. Raises StartError.
         """
@@ -153,6 +154,14 @@ class SystemRuntime(ABC):
         self._children.append(child)
         child.give_way(STARTING)
         return child
+
+    def witness(self, argv: Sequence[str], heard: Callable[[str], None]) -> None:
+        """Starts a process with the weight of a service, each of whose lines is `heard`. Raises StartError."""
+        child = Child(
+            "witness", argv, env={}, cwd=self._folder, journal=self.journal, on_line=lambda _, line: heard(line)
+        )
+        self._witnesses.append(child)
+        child.give_way(RUNNING)
 
     def asked_at(self, node: str, where: str) -> str:
         """What the system file gives as a path or a URL (`ready`, `health`), as that node's URL past the proxies."""

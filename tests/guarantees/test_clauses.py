@@ -211,6 +211,38 @@ def test_a_doubt_reaches_what_rests_on_it(
     assert {finding.reason.partition(":")[0] for name, finding in findings.items() if name in reached} <= {str(doubt)}
 
 
+@pytest.mark.parametrize(
+    ("stretch", "others", "doubted"),
+    [
+        pytest.param(3.0, 1.5, True, id="others had the cores"),
+        pytest.param(2.4, 1.5, False, id="others had some of them"),
+        pytest.param(3.0, 0.4, False, id="the system itself had them"),
+        pytest.param(None, 1.5, False, id="nobody asked for one"),
+    ],
+)
+@pytest.mark.parametrize("base", BASES, ids=lambda base: base[0].__name__)
+def test_what_took_too_long_may_be_others_doing(base: Any, stretch: float | None, others: float, doubted: bool) -> None:
+    """Where others had the cores, what broke its bound is believed beyond so many times it; what kept it always."""
+    tell_base, changed, untouched, clauses = base
+    with story(**changed) as told:
+        tell_base(told)
+        before = {name: finding for name, finding in told.judged().items() if name in clauses}
+    with story(**changed) as told:
+        tell_base(told)
+        late: dict[str, Any] = {"lag_p99_ms": 0.0, "lag_max_ms": 0.0, "late_share": 0.0}
+        cpu = {"system": 0.3, "runner": 0.2}
+        told.line("noise", 60_000, what="runner", from_ns=t(-5_000), cpu=cpu, others=others, stretch=stretch, **late)
+        after = {name: finding.verdict for name, finding in told.judged().items() if name in clauses}
+    may_be = {
+        name
+        for name, finding in before.items()
+        if doubted and untouched is Verdict.VIOLATED and name in TIMING
+        if finding.unit not in ("s", "ms") or (finding.measured or 0) <= (finding.bound or 0) * (stretch or 0)
+    }
+    assert may_be or not doubted or untouched is Verdict.HOLDS or not TIMING & clauses
+    assert {name for name, verdict in after.items() if verdict is Verdict.INCONCLUSIVE} == may_be
+
+
 @pytest.mark.parametrize("base", BASES, ids=lambda base: base[0].__name__)
 def test_a_fault_without_evidence_makes_all_inconclusive(base: Any) -> None:
     tell_base, changed, _, clauses = base
