@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,8 @@ from aiohttp import web
 from telhawk.wire import Malformed, parse
 
 BODY_MOST = 512 * 1024
+# aiohttp tells nobody who reads a body that a chunk of it is none: without a limit it would be read for ever.
+BODY_WITHIN_S = 10.0
 
 # Of aiohttp's own timeouts, none is what zero says.
 AT_ONCE_S = 0.001
@@ -31,9 +34,13 @@ class Refused(Exception):
 
 
 async def body_of(request: web.Request) -> Any:
-    """The request's JSON. Raises Malformed, and aiohttp's own error for a body that is too large."""
+    """The request's JSON. Raises Malformed, Refused for a body that does not come, aiohttp's own for one too large."""
     try:
-        return parse(await request.read())
+        async with asyncio.timeout(BODY_WITHIN_S):
+            body = await request.read()
+        return parse(body)
+    except TimeoutError:
+        raise Refused(408, "request-timeout", f"the body did not come within {BODY_WITHIN_S:g} s") from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise Malformed(f"the body cannot be read: {error}"[:200]) from None
 
@@ -52,12 +59,31 @@ async def plain_refusals(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 @asynccontextmanager
-async def serving(app: web.Application, host: str, port: int, *, finish_s: float = AT_ONCE_S) -> AsyncIterator[None]:
-    """Listen, without handling any signal. At the end, wait `finish_s` for the requests in hand. Raises OSError."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=finish_s)
+async def serving(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    finish_s: float = AT_ONCE_S,
+    protocol: type[web.RequestHandler] = web.RequestHandler,
+) -> AsyncIterator[None]:
+    """Listen, without handling any signal. At the end, wait `finish_s` for the requests in hand. Raises OSError.
+
+    `protocol` answers a connection, also what is no request.
+    """
+    runner = web.AppRunner(app, shutdown_timeout=finish_s)
     await runner.setup()
+    loop, manager = asyncio.get_running_loop(), runner.server
+    assert manager is not None
+
+    def connection() -> web.RequestHandler:
+        return protocol(manager, loop=loop, access_log=None)  # type: ignore[arg-type]  # none is what says: no log
+
     try:
-        await web.TCPSite(runner, host, port).start()
-        yield
+        listening = await loop.create_server(connection, host, port, backlog=128)
+        try:
+            yield
+        finally:
+            listening.close()
     finally:
         await runner.cleanup()

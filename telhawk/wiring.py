@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 
+from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from telhawk.calls import Caller
@@ -120,6 +121,15 @@ def refusals(measures: Measures) -> Middleware:
     from telhawk.measures.errors import typed_refusals
 
     return typed_refusals
+
+
+def protocol(measures: Measures) -> type[web.RequestHandler]:
+    """How a service says so of what its application never sees."""
+    if not measures.errors:
+        return web.RequestHandler
+    from telhawk.measures.errors import TypedProtocol
+
+    return TypedProtocol
 
 
 def no_headers(_: str) -> Mapping[str, str]:

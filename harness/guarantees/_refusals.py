@@ -70,8 +70,11 @@ def typed(operation: Operation) -> bool:
     return operation.outcome is Outcome.FAIL and bool(problem_type(operation)) and soon
 
 
-def answers(history: History) -> Finding:
-    """Violated by what was begun while the broker was away, and was neither kept nor refused as it should be."""
+def answers(history: History, refusals: int) -> Finding:
+    """Violated by what was begun while the broker was away, and was neither kept nor refused as it should be.
+
+    Nothing can be said of refusals where fewer than `refusals` were.
+    """
     spans = away(history, broker=True)
     if not spans:
         return not_asked(ANSWERS, "the broker was never away from the entry")
@@ -90,6 +93,9 @@ def answers(history: History) -> Finding:
     if not broken and (count := sum(operation.id in open_ for operation in accepted)):
         sentence = f"{count} accepted are open, and no last poll or read tells of them"
         return inconclusive(ANSWERS.name, Doubt.GAP, sentence, unit=ANSWERS.unit, counted=len(under), faults=ids)
+    if not broken and (refused := len(under) - len(accepted)) < refusals:
+        sentence = f"{refused} of {len(under)} were refused, and the scenario wants at least {refusals}"
+        return _too_little(ANSWERS, sentence, len(under), ids)
     reason = f"{len(accepted)} of {len(under)} were accepted and kept"
     reason += ", and each of the others refused by type" if len(accepted) < len(under) else ""
     if broken:

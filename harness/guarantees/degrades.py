@@ -22,7 +22,8 @@ class Degrades(Guarantee):
     """Bounds; None takes the system file's promise (`notices_s`, `reconnects_s`, `works_s`).
 
     `starts_s`: live so long after its start; `red_s`: not ready so long after the effect of a fault that tells;
-    `opens_after`: slow failures in a row after which a breaker is open, and then refuses within `refuses_ms`.
+    `opens_after`: slow failures in a row after which a breaker is open, and then refuses within `refuses_ms`;
+    `refusals`: how many operations must have been refused while the broker was away, so that `answers` tells of that.
     """
 
     name: ClassVar[str] = "degrades"
@@ -34,6 +35,7 @@ class Degrades(Guarantee):
     works_s: float | None = None
     opens_after: float = 5
     refuses_ms: float = 50.0
+    refusals: float = 0
 
     def judge(self, history: History) -> Sequence[Finding]:
         """One finding a clause; one that the faults of the scenario do not touch holds without a bound: not asked."""
@@ -45,7 +47,7 @@ class Degrades(Guarantee):
         )
         return [
             starts(history, self.starts_s),
-            answers(history),
+            answers(history, int(self.refusals)),
             told_apart(history),
             health(history, self.red_s, notices + RED_LATER_S, reconnects + RED_LATER_S),
             breaker(history, max(int(self.opens_after), 1), self.refuses_ms, works),

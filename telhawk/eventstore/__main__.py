@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from telhawk.eventstore.store import Asked, Store
+from telhawk.eventstore.store import Asked, KeyReused, Store
 from telhawk.plainhttp import Answer, JsonServer, Refusal, Request, parse
 from telhawk.settings import Settings, load
 
@@ -21,7 +21,10 @@ def server(settings: Settings) -> JsonServer:
 
     def search(request: Request) -> Answer:
         started = time.monotonic()
-        answer = store.search(asked(request.json(), request.headers))
+        try:
+            answer = store.search(asked(request.json(), request.headers))
+        except KeyReused as error:
+            raise Refusal(422, "idempotency_key_reused", str(error)) from error
         took_ms = int((time.monotonic() - started) * 1000)
         return 200, {"took": took_ms, "timed_out": False, **answer}
 

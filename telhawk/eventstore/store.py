@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE TABLE IF NOT EXISTS executions (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, marker TEXT NOT NULL, job_id TEXT NOT NULL, worker TEXT NOT NULL,
     attempt INTEGER NOT NULL, begun REAL NOT NULL, finished REAL, repeat INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS first (key TEXT PRIMARY KEY, seq INTEGER NOT NULL, answer TEXT);
+CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, asked TEXT NOT NULL, answer TEXT);
 """
 # What an index that was just set up holds.
 _FIRST_EVENTS = [
@@ -45,6 +46,14 @@ class Asked:
     worker: str = ""
     attempt: int = 1
     key: str = ""
+
+    def fingerprint(self) -> str:
+        """What is asked, whoever asks it: equal for the repeat of a search, and for no other."""
+        return hashlib.sha256(json.dumps([self.marker, self.since, self.until, self.size]).encode()).hexdigest()
+
+
+class KeyReused(Exception):
+    """The key was given to another search before."""
 
 
 class Store:
@@ -97,7 +106,8 @@ class Store:
     def search(self, asked: Asked) -> dict[str, Any]:
         """Run a search, recorded from the moment it begins.
 
-        With a key that was seen before, the answer is that of the first search, once that has one.
+        With a key that was seen before, the answer is that of the first search, once that has one. Raises KeyReused
+        where that was another search: then none begins.
         """
         with self._turn:
             seq, known = self._begin(asked)
@@ -118,15 +128,18 @@ class Store:
                 self._turn.notify_all()
 
     def _begin(self, asked: Asked) -> tuple[int, bool]:
+        first = self._database.execute("SELECT asked FROM keys WHERE key = ?", (asked.key,)).fetchone()
+        known = first is not None
+        if known and first[0] != asked.fingerprint():
+            raise KeyReused(f"the key {asked.key!r} was given to another search"[:200])
         self._database.execute("BEGIN")
-        known = bool(asked.key and self._database.execute("SELECT 1 FROM first WHERE key = ?", (asked.key,)).fetchone())
         cursor = self._database.execute(
             "INSERT INTO executions (marker, job_id, worker, attempt, begun, repeat) VALUES (?, ?, ?, ?, ?, ?)",
             (asked.marker[:MARKER_MOST], asked.job_id, asked.worker, asked.attempt, time.time(), known),
         )
         seq = cursor.lastrowid or 0
         if asked.key and not known:
-            self._database.execute("INSERT INTO first (key, seq) VALUES (?, ?)", (asked.key, seq))
+            self._database.execute("INSERT INTO keys (key, asked) VALUES (?, ?)", (asked.key, asked.fingerprint()))
         self._database.execute("COMMIT")
         return seq, known
 
@@ -135,14 +148,14 @@ class Store:
         self._database.execute("UPDATE executions SET finished = ? WHERE seq = ?", (time.time(), seq))
         if key and answer is not None:
             self._database.execute(
-                "UPDATE first SET answer = ? WHERE key = ? AND answer IS NULL",
+                "UPDATE keys SET answer = ? WHERE key = ? AND answer IS NULL",
                 (json.dumps(answer, ensure_ascii=False), key),
             )
         self._database.execute("COMMIT")
 
     def _first_answer(self, key: str) -> dict[str, Any] | None:
         with self._turn:
-            row = self._database.execute("SELECT answer FROM first WHERE key = ?", (key,)).fetchone()
+            row = self._database.execute("SELECT answer FROM keys WHERE key = ?", (key,)).fetchone()
         # None where the process died while the first search ran: the repeat then finishes it.
         answer: dict[str, Any] | None = json.loads(row[0]) if row and row[0] else None
         return answer

@@ -16,7 +16,7 @@ from telhawk.events import handler_failed
 from telhawk.measures.jetstream import MIB, StreamPublisher, ensure_streams
 from telhawk.messaging import Client, MessagingError
 from telhawk.messaging.nats import reason
-from telhawk.search.engine import EngineError
+from telhawk.search.engine import EngineError, KeyReused
 from telhawk.search.worker import Worker
 from telhawk.wire import JOBS, Job, Malformed, Result, encode, parse
 from telhawk.wiring import HeadersFor
@@ -94,6 +94,9 @@ class Acknowledger:
         try:
             async with asyncio.timeout(LONGEST_S):
                 await self._worker.store(job, await self._worker.run(job, attempt))
+        except KeyReused as error:
+            self._worker.say(handler_failed(JOBS, error))
+            await self._give_up(msg, "id_reused", str(error), attempt)
         except (EngineError, MessagingError, TimeoutError) as error:
             why = reason(error)
             self._worker.say(handler_failed(JOBS, why))

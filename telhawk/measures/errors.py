@@ -34,7 +34,26 @@ async def typed_refusals(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPRequestEntityTooLarge:
         return problem(413, "too-large", f"a body of at most {BODY_MOST} bytes is wanted")
     except web.HTTPException as error:
-        return problem(error.status, error.reason.lower().replace(" ", "-"), f"{request.method} {request.path}"[:200])
+        return problem(error.status, _kind(error), f"{request.method} {request.path}"[:200])
     except Exception:  # a mistake of ours; the client is told no more than that
         log.exception("request failed: %r", request.path)
         return problem(500, "internal-error", "the request failed")
+
+
+class TypedProtocol(web.RequestHandler):
+    """Says by type, too, what is refused before the application sees it: what is no HTTP, and an unknown Expect."""
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send `resp`, as a problem where it is a refusal in plain text."""
+        if isinstance(resp, web.Response) and resp.status >= 400 and resp.content_type == "text/plain":
+            typed = problem(resp.status, _kind(resp), (resp.text or resp.reason)[:200])
+            if resp.keep_alive is False:
+                typed.force_close()
+            resp = typed
+        return await super().finish_response(request, resp, start_time)
+
+
+def _kind(refusal: web.Response) -> str:
+    return str(refusal.reason).lower().replace(" ", "-")

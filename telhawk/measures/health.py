@@ -9,6 +9,7 @@ from aiohttp import web
 
 from telhawk.messaging import Client, MessagingError
 from telhawk.messaging.health import round_trip
+from telhawk.problems import Refused
 from telhawk.wire import encode
 
 EVERY_S = 0.25
@@ -39,12 +40,12 @@ class BrokerHealth:
             await asyncio.sleep(EVERY_S)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """200 with the last round trip, or 503 with what is wrong."""
+        """200 with the last round trip. Raises Refused, with what is wrong."""
         error = self._error
         if not error and self._client is not None and not self._client.is_connected():
             error = "no connection to the broker"
         if error:
-            status, told = 503, {"status": "unavailable", "broker": {"connected": False, "error": error}}
-        else:
-            status, told = 200, {"status": "ok", "broker": {"connected": True, "round_trip_ms": self._round_trip_ms}}
-        return web.Response(status=status, body=encode(told), content_type="application/json")
+            red = {"status": "unavailable", "broker": {"connected": False, "error": error}}
+            raise Refused(503, "broker-unavailable", error, again=True, body=encode(red))
+        green = {"status": "ok", "broker": {"connected": True, "round_trip_ms": self._round_trip_ms}}
+        return web.Response(body=encode(green), content_type="application/json")

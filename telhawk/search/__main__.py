@@ -30,6 +30,7 @@ from telhawk.wiring import (
     guarded,
     make_on_broker,
     message_headers,
+    protocol,
     refusals,
     told_by_signal,
 )
@@ -104,7 +105,8 @@ async def run(settings: Settings) -> None:
         ending = await _take_jobs(settings, client, worker, tasks, sight)
         app = application(_engine(settings, asked), refusals(settings.measures))
         sight.show(app, tasks, ready="/readyz")
-        async with serving(app, settings.host, settings.port, finish_s=ending.requests_s):
+        answers = protocol(settings.measures)
+        async with serving(app, settings.host, settings.port, finish_s=ending.requests_s, protocol=answers):
             await told.wait()
             await ending.stop_taking()
         await ending.finish()

@@ -19,6 +19,10 @@ class EngineOverloaded(EngineError):
     """The event store was not asked, since as many as may be wait for it."""
 
 
+class KeyReused(Exception):
+    """The job's id was given to another query before; no other try does better, and the result is the other's."""
+
+
 class Engine:
     """The event store, seen from one replica of search."""
 
@@ -36,7 +40,10 @@ class Engine:
         self._effect_headers = effect_headers
 
     async def run(self, job: Job, attempt: int) -> Result:
-        """The result of one job; a query that the store rejects is a result without success. Raises EngineError."""
+        """The result of one job; a query that the store rejects is a result without success.
+
+        Raises EngineError, KeyReused.
+        """
         headers = {
             "X-Opaque-Id": job.job_id,
             "X-Worker": self._replica,
@@ -50,6 +57,8 @@ class Engine:
             raise EngineOverloaded(f"event store: {error}") from error
         except CallError as error:
             raise EngineError(f"event store: {error}") from error
+        if answer.status == 422:
+            raise KeyReused(f"{job.job_id} was given to another query")
         if answer.status not in (200, 400):
             raise EngineError(f"event store: status {answer.status}")
         try:

@@ -9,7 +9,7 @@ from aiohttp.typedefs import Middleware
 
 from telhawk import wire
 from telhawk.problems import BODY_MOST, Refused, body_of
-from telhawk.search.engine import Engine, EngineError, EngineOverloaded
+from telhawk.search.engine import Engine, EngineError, EngineOverloaded, KeyReused
 from telhawk.sight import alive
 
 
@@ -20,6 +20,8 @@ def application(engine: Engine, refusals: Middleware) -> web.Application:
         job = wire.Job.of(_job_id(request), wire.Query.of(await body_of(request)))
         try:
             result = await engine.run(job, attempt=1)
+        except KeyReused as error:
+            raise Refused(422, "idempotency-key-reused", str(error)) from error
         except EngineOverloaded as error:
             raise Refused(502, "overloaded", f"search failed: {error}", again=True) from error
         except EngineError as error:

@@ -46,7 +46,7 @@ class Worker:
         """One for each job that may run at this moment."""
 
     async def run(self, job: Job, attempt: int) -> Result:
-        """Ask the event store. Raises EngineError."""
+        """Ask the event store. Raises EngineError, KeyReused."""
         return await self._engine.run(job, attempt)
 
     async def store(self, job: Job, result: Result) -> None:

@@ -32,6 +32,7 @@ from telhawk.wiring import (
     guarded,
     make_on_broker,
     message_headers,
+    protocol,
     refusals,
     told_by_signal,
 )
@@ -79,7 +80,8 @@ async def run(settings: Settings) -> None:
         routes = _routes(settings, sight.caller(DirectCaller(session)), queries, sight)
         app = routes.application(refusals(settings.measures))
         sight.show(app, tasks, ready="/api/ready")
-        async with serving(app, settings.host, settings.port, finish_s=finish_s):
+        answers = protocol(settings.measures)
+        async with serving(app, settings.host, settings.port, finish_s=finish_s, protocol=answers):
             await told.wait()
         for finish in finishing:
             await finish()

@@ -12,6 +12,7 @@ import pytest
 from harness import Run, degrades
 from harness.history.reader import History
 from harness.history.rows import Operation, Outcome
+from harness.verdict import Verdict
 
 from .control import SYSTEM, Came, came_of
 
@@ -40,7 +41,7 @@ async def killed(run: Run) -> None:
             await run.steady(2)
         await run.recovered(3)
         await run.steady(3)
-    run.expect(degrades())
+    run.expect(degrades(refusals=5))
 
 
 async def silent(run: Run) -> None:
@@ -109,6 +110,10 @@ async def test_the_pure_system_says_that_the_broker_died(tmp_path: Path) -> None
     assert "with other types" in came.finding(TOLD_APART)["reason"]
     assert came.finding(HEALTH)["counted"] == 2
     assert came.verdict["as_expected"]
+    wanted = degrades(refusals=1_000).judge(History.open(came.folder / "history"))  # more than there were
+    (finding,) = (one for one in wanted if one.clause == ANSWERS)
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "the scenario wants at least 1000" in finding.reason
 
 
 async def test_the_pure_system_sees_a_silent_line(tmp_path: Path) -> None:

@@ -212,6 +212,31 @@ def test_few_answers_prove_nothing(clause: str, count: int, verdict: Verdict) ->
         assert came_out(told, clause).verdict is verdict
 
 
+@pytest.mark.parametrize(("count", "verdict"), [(0, INCONCLUSIVE), (4, INCONCLUSIVE), (5, HOLDS)])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_who_refuses_nothing_shows_nothing_of_refusals(count: int, verdict: Verdict, wanted: bool) -> None:
+    with told_of() as told:
+        told.expect("degrades", refusals=5 if wanted else 0)
+        for op in [told.op(HIT + n) for n in range(30)]:
+            told.done(op, HIT + 100)
+        for n in range(count):
+            refused(told, HIT + 40 + n)
+        finding = came_out(told, "answers")
+    assert finding.verdict is (verdict if wanted else HOLDS)
+    if finding.verdict is INCONCLUSIVE:
+        assert finding.reason == f"too little: {count} of {30 + count} were refused, and the scenario wants at least 5"
+
+
+def test_a_wrong_answer_is_wrong_though_nothing_else_was_refused() -> None:
+    with told_of() as told:
+        told.expect("degrades", refusals=5)
+        for op in [told.op(HIT + n) for n in range(30)]:
+            told.done(op, HIT + 100)
+        wrong = refused(told, HIT + 40, "")
+        finding = came_out(told, "answers")
+    assert (finding.verdict, finding.ops) == (VIOLATED, named(told, wrong))
+
+
 def test_what_is_open_and_not_known_to_be_lost_was_perhaps_kept() -> None:
     with told_of() as told:
         for n in range(20):

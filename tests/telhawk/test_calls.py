@@ -137,6 +137,31 @@ async def test_a_repeated_synchronous_search_has_one_effect(stack: Stack) -> Non
     assert [row.get("repeat", False) for row in await stack.executions()] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("hardening", "expected"),
+    [
+        ("all", (422, "application/problem+json", "urn:telhawk:idempotency-key-reused")),
+        ("all,-errors", (422, "text/plain", "key-1 was given to another query")),
+        ("none", (200, "application/json", "marker:other")),
+    ],
+)
+async def test_a_key_is_for_one_query_whichever_replica_is_asked(
+    stack: Stack, hardening: str, expected: tuple[int, str, str]
+) -> None:
+    urls = [await stack.search(f"search-{n}", TELHAWK_HARDENING=hardening) for n in range(2)]
+    seen = []
+    for url, text in ((urls[0], "marker:x"), (urls[1], "marker:other"), (urls[1], "marker:x")):
+        body, headers = {"query": text}, {"Idempotency-Key": "key-1"}
+        async with stack.http.post(f"{url}/api/v1/search", json=body, headers=headers) as response:
+            seen.append((response.status, response.content_type, await response.text()))
+    first, other, again = seen
+    assert other[:2] == expected[:2]
+    assert expected[2] in other[2]
+    assert (first[0], again[0]) == (200, 200)
+    markers = [row["marker"] for row in await stack.executions()]
+    assert ("marker:other" in markers) == (hardening == "none")
+
+
 @pytest.mark.parametrize("hardening", ["jetstream,monitor,breaker,errors", "all,-outbox"])
 async def test_the_breaker_refuses_at_once_and_closes_when_the_broker_is_back(
     stack: Stack, broker: Broker, hardening: str

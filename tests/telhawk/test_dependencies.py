@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from telhawk.authenticate.tokens import Tokens
-from telhawk.eventstore.store import MARKER_MOST, Asked, Store
+from telhawk.eventstore.store import MARKER_MOST, Asked, KeyReused, Store
 
 SEARCH = "/ocsf-events*/_search"
 
@@ -117,6 +117,18 @@ def test_a_repeat_waits_while_the_first_runs(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("other", [query("n"), query("m", size=3)], ids=["text", "size"])
+def test_a_key_that_was_given_to_another_search_is_refused(eventstore_url: str, other: object) -> None:
+    key = {"Idempotency-Key": "job-1"}
+    first = call(eventstore_url, "POST", SEARCH, query("m"), **key)
+    status, refused = call(eventstore_url, "POST", SEARCH, other, **key)
+    assert (status, refused["error"]["type"]) == (422, "idempotency_key_reused")
+    again = call(eventstore_url, "POST", SEARCH, query("m"), **key)
+    assert (again[0], again[1]["hits"]) == (200, first[1]["hits"])
+    rows = call(eventstore_url, "GET", "/executions?after=0")[1]["executions"]
+    assert [(row["marker"], row.get("repeat", False)) for row in rows] == [("m", False), ("m", True)]
+
+
 def test_executions_and_keys_outlive_a_restart(tmp_path: Path) -> None:
     path = str(tmp_path / "events.db")
     for _ in range(2):
@@ -124,6 +136,8 @@ def test_executions_and_keys_outlive_a_restart(tmp_path: Path) -> None:
         store.search(Asked("m", "", "~", 10, key="job-1"))
         store.close()
     store = Store(path)
+    with pytest.raises(KeyReused):
+        store.search(Asked("n", "", "~", 10, key="job-1"))
     assert [row.get("repeat", False) for row in store.executions(0)["executions"]] == [False, True]
     store.close()
 

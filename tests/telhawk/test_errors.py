@@ -70,6 +70,9 @@ async def test_what_is_wrong_with_a_request(stack: Stack, hardening: str) -> Non
     await seen.refused("too-large", "POST", SUBMIT, typed=413, plain=(413, ""), data=b"x" * 600_000)
     await seen.refused("not-found", "GET", "/api/nothing", typed=404, plain=(404, "Not Found"))
     await seen.refused("method-not-allowed", "GET", SUBMIT, typed=405, plain=(405, "Method Not Allowed"))
+    unexpected = (417, "Unknown Expect: much")  # aiohttp's own, of what no application sees
+    expect = {"Expect": "much"}
+    await seen.refused("expectation-failed", "POST", SUBMIT, typed=417, plain=unexpected, json=QUERY, headers=expect)
     unknown = f"/api/async-query/status/{uuid.uuid4()}"
     await seen.refused("unknown-query", "GET", unknown, typed=404, plain=(404, "no such query"))
     wrong = {"username": "admin", "password": "x"}

@@ -244,6 +244,12 @@ async def test_ready_is_red_within_a_second_of_a_loss_and_green_again(
     broker.kill()
     for probe in probes:
         await until(lambda probe=probe: _is(ready(stack, probe), 503), within_s=1)  # type: ignore[misc]
+        async with stack.http.get(probe) as response:
+            said = await response.json(content_type=None)
+        if hardening == "all":
+            assert (said["type"], response.headers["Retry-After"]) == ("urn:telhawk:broker-unavailable", "1")
+        else:
+            assert (said["status"], said["broker"]["connected"]) == ("unavailable", False)
     for live in (f"{stack.url}/api/health", f"{search}/healthz"):
         assert await ready(stack, live) == 200
     await broker.start()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -45,6 +47,7 @@ GETS = [
 ]
 EARLY = {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:59:59-14:00"}
 MANY = b'{"query": "' + b"x" * 9_000_000 + b'"}'
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Answered:
         if self.status < 400:
             return
         assert self.status < 500 or (self.status == 503 and int(self.headers["Retry-After"]) >= 1), self
+        self.must_have_a_form(service)
+
+    def must_have_a_form(self, service: str) -> None:
+        """A refusal says what is wrong in the form of its service."""
+        if self.status < 400:
+            return
         said = json.loads(self.body)
         if service in ("web", "search"):
             assert self.headers["Content-Type"].startswith("application/problem+json"), self
@@ -86,6 +95,20 @@ def ask(url: str, method: str, path: str, body: bytes | None, headers: Mapping[s
         return Answered(response.status, dict(response.getheaders()), response.read())
     finally:
         connection.close()
+
+
+def send(url: str, head: bytes, *rest: bytes) -> Answered:
+    """Sends bytes as they are; what follows the head once the service asks for it."""
+    at = urlsplit(url)
+    with socket.create_connection((at.hostname, at.port), timeout=5) as connection:
+        with suppress(ConnectionError):  # refused before all of it was sent
+            connection.sendall(head)
+        for part in rest:
+            assert connection.recv(len(CONTINUE), socket.MSG_WAITALL) == CONTINUE
+            connection.sendall(part)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return Answered(response.status, dict(response.getheaders()), response.read())
 
 
 @st.composite
@@ -189,18 +212,35 @@ async def test_every_method_is_answered(stack: Stack, addresses: Addresses, meth
         b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
         b"\x1b[31m <script> HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nExpect: much\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: zstd\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
     ],
-    ids=["short", "version", "address", "path", "length", "many", "long", "long path", "tls", "control"],
+    ids=[
+        *["short", "version", "address", "path", "length", "many", "long", "long path", "tls", "control"],
+        *["header", "expect", "encoding", "chunk"],
+    ],
 )
 async def test_what_is_hardly_http_is_answered(stack: Stack, addresses: Addresses, head: bytes) -> None:
     for service, url in addresses.items():
-        reader, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
-        writer.write(head)
-        said = await asyncio.wait_for(reader.read(100), 5)
-        writer.close()
-        assert said.startswith(b"HTTP/1."), (service, said)
-        status = int(said.split()[1])
-        assert status in (200, 501, 505) or 400 <= status < 500, (service, said)
+        answered = await asyncio.to_thread(send, url, head)
+        assert answered.status in (200, 501, 505) or 400 <= answered.status < 500, (service, answered)
+        answered.must_have_a_form(service)
+    assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
+
+
+async def test_a_body_that_never_ends_is_answered(
+    stack: Stack, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk that is none comes when the body is being read already."""
+    monkeypatch.setattr("telhawk.problems.BODY_WITHIN_S", 0.3)
+    for service, path in ROUTES:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {stack.token}\r\nExpect: 100-continue\r\n"
+        chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()
+        answered = await asyncio.to_thread(send, addresses[service], chunked, b"zz\r\n{}\r\n")
+        assert answered.status in (408, 411), (path, answered)
+        answered.must_be_typed(service)
     assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
 
 
