@@ -55,14 +55,14 @@ RETURNS_AFTER_S = 2
 """nats-py's own wait between two attempts."""
 CLOSED = os.environ.get("CLOSED", "")
 """Whether a client that its library has closed is gone "for good", or "renewed" by the service."""
+LAME_DUCK = os.environ.get("LAME_DUCK", "told")
+"""What a client does that hears that its broker will end: it is only "told", or it "moves" to another broker."""
 HEALTHY = os.environ.get("HEALTHY", "always")
 """When a desk says that it is well: "always", or while it is "connected"."""
 STOPS = os.environ.get("STOPS", "")
 """What a hand does on SIGTERM: drain its client, or close it; without either it just ends."""
 
 
-TOLD: list[str] = []
-"""What the broker has said of its end."""
 MADE: list[Client] = []
 """The clients that this process has had; the last one works."""
 
@@ -85,14 +85,15 @@ async def connected() -> Client:
         tell("nats:", error or type(error).__name__)
 
     async def disconnected() -> None:
-        log("warning", "client disconnected, as was told" if TOLD else "client disconnected")
+        log("warning", "client disconnected")
 
     async def reconnected() -> None:
         log("info", "client connected")
 
     async def lame_duck() -> None:
-        TOLD.append("lame duck")
         log("info", "the broker will end soon")
+        if LAME_DUCK == "moves":
+            await client.force_reconnect()
 
     async def closed() -> None:
         if CLOSED == "renewed" and client in MADE:
@@ -102,7 +103,7 @@ async def connected() -> Client:
     hears: dict[str, Any] = {"lame_duck_mode_cb": lame_duck}
     known = inspect.signature(client.connect).parameters
     await client.connect(
-        os.environ["NATS_URL"],
+        os.environ["NATS_URL"].split(","),
         name=os.environ["NAME"],
         error_cb=error,
         closed_cb=closed,
