@@ -189,7 +189,7 @@ CASES = {
             "nats-io/nats.py#510",
             "watcher.toml",
             ('TAKES = "watched"', 'TAKES = "pulled"'),
-            "no_loss",
+            "reconnects.works",
             "violated",
         ),
         Case(
@@ -274,8 +274,8 @@ CASES = {
             "CB-48",
             "nats-io/nats-server#4716",
             "held.toml",
-            ("drains_s = 1", "drains_s = 6"),
-            "converges.drained",
+            ("redelivers_s = 1", "redelivers_s = 6"),
+            "redelivers.again",
             "violated",
         ),
         Case(
@@ -292,7 +292,7 @@ CASES = {
             "nats-io/nats.java#1420",
             "drain.toml",
             ("drain_timeout=0.3", "drain_timeout=30"),
-            "no_loss",
+            "drains.finishes",
             "violated",
         ),
         Case(
