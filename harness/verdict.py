@@ -133,3 +133,9 @@ def worst_exit(codes: Iterable[int]) -> int:
     order = (64, 1, 2, 0)
     seen = {code if code in order else 1 for code in codes}
     return next((code for code in order if code in seen), 2)
+
+
+def night_exit(codes: Iterable[int], *, unproven: bool) -> int:
+    """The exit of a night: the worst of its runs', and at least 2 where the whole night left something unproven."""
+    worst = worst_exit(codes)
+    return max(worst, 2) if unproven else worst

@@ -34,7 +34,8 @@ class Clause:
 
     `timing`: a moment or a duration is judged, so that noise and late arrivals can spoil it; `compares`: those of the
     two `stretches` alone; `at_start`: from the services' start on; `counts_late`: it counts what is late, which being
-    late ourselves can only make more; `waits_s`: it counts what did not come within so many seconds. `sources`:
+    late ourselves can only make more; `waits_s`: it counts what did not come within so many seconds; `crossings`: they
+    violate it, whatever ids are unclear besides. `sources`:
     observers without which it says nothing; `needs`: sources that the system file must offer for this clause alone.
     `judged`: false for what is measured and never judged.
     """
@@ -46,6 +47,7 @@ class Clause:
     at_start: bool = False
     counts_late: bool = False
     waits_s: float = 0.0
+    crossings: bool = False
     sources: frozenset[str] = frozenset()
     judged: bool = True
     needs: frozenset[str] = frozenset()
@@ -173,6 +175,14 @@ def stretches(history: History) -> tuple[Window, Window]:
     asked = min((span.asked_ns for span in history.faults()), default=load.to_ns)
     before = Window(min(max(load.from_ns, asked - STRETCH_NS), asked), asked)
     return before, Window(max(load.from_ns, load.to_ns - STRETCH_NS), load.to_ns)
+
+
+POLL = "poll"
+
+
+def crossings(history: History) -> list[str]:
+    """Of each result that was asked for one operation's and carries another's id, the text that names both."""
+    return [line["text"] for line in history.lines("phantom") if line["source"] == POLL]
 
 
 def end_ns(history: History) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from harness.guarantees._base import NS, STRETCH_NS, Clause, Window, stretches, window
+from harness.guarantees._base import NS, STRETCH_NS, Clause, Window, crossings, stretches, window
 from harness.history.reader import NEVER_NS, FaultSpan, History
 from harness.verdict import Doubt, Finding, Verdict
 
@@ -57,7 +57,7 @@ def _doubts(history: History, finding: Finding, clause: Clause) -> Iterator[tupl
             continue
         if doubt in (Doubt.NOISE, Doubt.CLOCK_STEPPED) and not clause.timing:
             continue
-        if doubt is Doubt.IDS_UNCLEAR and clause.timing:
+        if doubt is Doubt.IDS_UNCLEAR and (clause.timing or (clause.crossings and crossings(history))):
             continue
         yield doubt, detail
     for source in sorted(clause.sources):

@@ -15,6 +15,8 @@ UNTOLD = frozenset({"silent", "frozen", "pause"})
 """Faults that close nothing by themselves, and keep everything from crossing: noticing is the client's own doing."""
 WORKING = frozenset({"latency", "bandwidth", "slicer", "data_limit", "slow_close", "flapping", "packet_loss", "reload"})
 """Faults under which a connection may live on, or whose clients' closes nobody could see: nobody need notice."""
+WARNS = "lame_duck"
+"""The fault that its broker tells of before it closes anything: a client that heard it has moved by then."""
 WITHHELD = "absent"
 """The fault by which a provider was not there from the start, so that nobody had a connection."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.guarantees._base import LEAST_OPERATIONS, Clause, Guarantee, inconclusive, names, window
+from harness.guarantees._base import LEAST_OPERATIONS, POLL, Clause, Guarantee, crossings, inconclusive, names, window
 from harness.guarantees._facts import facts
 from harness.history.reader import History
 from harness.history.rows import Step, find_markers
@@ -14,7 +14,6 @@ from harness.verdict import Doubt, Finding, Verdict
 
 ENUMERATES = ("effects", "stream", "taps")
 """Sources that enumerate; one that was read completely is enough."""
-POLL = "poll"
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class NoPhantoms(Guarantee):
     """Needs a source that enumerates: polling by id cannot see what it does not ask for."""
 
     name: ClassVar[str] = "no_phantoms"
-    clauses: ClassVar[tuple[Clause, ...]] = (Clause("no_phantoms", "records"),)
+    clauses: ClassVar[tuple[Clause, ...]] = (Clause("no_phantoms", "records", crossings=True),)
     needs: ClassVar[frozenset[str]] = frozenset({"enumerates"})
 
     def judge(self, history: History) -> Sequence[Finding]:
@@ -34,9 +33,9 @@ class NoPhantoms(Guarantee):
             return [inconclusive(self.name, Doubt.TOO_LITTLE, f"{total} operations were offered", unit="records")]
         if not complete & set(ENUMERATES):
             return [inconclusive(self.name, Doubt.GAP, "no source that enumerates was read to its end", unit="records")]
-        unmarked = [line for line in history.lines("phantom") if line["source"] != POLL]
-        crossed = [line for line in history.lines("phantom") if line["source"] == POLL]
-        wronged = {op for line in crossed for op in find_markers(history.nonce, line["text"]).ours[:1]}
+        crossed = crossings(history)
+        unmarked = [line["text"] for line in history.lines("phantom") if line["source"] != POLL]
+        wronged = {op for text in crossed for op in find_markers(history.nonce, text).ours[:1]}
         strange = sorted({*sets.phantom_ops.first, *wronged})
         unclear = sets.unknown_refs if sets.unknown else 0  # an answer that never came may have given the ref
         found = sets.phantoms - unclear + len(unmarked) + len(crossed)
@@ -53,7 +52,7 @@ class NoPhantoms(Guarantee):
             (len(crossed), "a result of another operation"),
         ]
         reason = "; ".join(f"{count} {what}" for count, what in parts if count)
-        reason += f" (the first: {(unmarked + crossed)[0]['text']!r:.120})" if unmarked or crossed else ""
+        reason += f" (the first: {(crossed + unmarked)[0]!r:.120})" if unmarked or crossed else ""
         return [
             Finding(
                 self.name,

@@ -18,7 +18,7 @@ from harness.report.decided import Decided
 from harness.report.reading import Sums
 from harness.report.schema import validate
 from harness.report.shape import Night, Run
-from harness.verdict import worst_exit
+from harness.verdict import night_exit
 
 _RUN = re.compile(r"[\w.-]{1,100}", re.ASCII)
 
@@ -67,7 +67,7 @@ def render(
     # What was asked again stands for the run before it.
     stood_for = [one.again for one in runs[1:]] + [False]
     counts = [run.exit for run, again in zip(runs, stood_for, strict=bool(runs)) if not again]
-    code = worst_exit([told["exit"], *counts])
+    code = night_exit([told["exit"], *counts], unproven=bool(told.get("unproven")))
     style, script = page.part("page.css"), page.part("page.js")
     return (
         page.environment()

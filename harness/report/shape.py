@@ -161,7 +161,7 @@ class NightRun(TypedDict):
 
 
 class Night(TypedDict):
-    """nightly.json; `exit` is the worst of its runs', or of a check of the whole night.
+    """nightly.json; `exit` is the worst of its runs', and at least 2 where something is `unproven`.
 
     `unproven` says which fault never had evidence, and which clause was judged on nothing, all night long.
     """

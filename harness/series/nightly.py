@@ -22,7 +22,7 @@ from harness.report import night as night_page
 from harness.report import weaknesses as told
 from harness.report.counting import counted
 from harness.system.loader import load_system
-from harness.verdict import Doubt, Verdict, worst_exit
+from harness.verdict import Doubt, Verdict, night_exit
 
 JSON = dict[str, Any]
 NIGHT = (
@@ -107,7 +107,7 @@ def write(reports: Path, runs: Sequence[JSON], verdicts: Sequence[JSON]) -> int:
     """
     unproven = [*_faults(verdicts), *_clauses(verdicts)]
     codes = [run["again"]["exit"] if "again" in run else run["exit"] for run in runs]
-    worst = worst_exit([*codes, 2 if unproven else 0])
+    worst = night_exit(codes, unproven=bool(unproven))
     plan.write_json(
         reports / "nightly.json", {"schema": plan.SCHEMA, "runs": list(runs), "unproven": unproven, "exit": worst}
     )

@@ -37,6 +37,8 @@ AT_A_TIME = {
     "fail": 11,  # an honest failure, which no budget allows in calm
     "slow": 12,  # its answer takes SLOW_S
     "hang": 13,  # it is never answered
+    "beside": 14,  # its result tells of the operation before too, in a list beside its own id: no sin at all
+    "paired": 15,  # its effect names the operation before too
 }
 """Sins of single operations, and their places. At place 0 no sin: a deed is repeated, and known to be a repeat."""
 FOR_GOOD = ("deaf", "gone", "idle")
@@ -114,11 +116,17 @@ class Web:
                 deed = await self._done(note)
             except (Error, TimeoutError) as error:
                 return _refused(repr(error))
+        if sin == "paired":
+            deed["op"] = f"{note} {self._before}"
         self._record(deed, sin, again=number % SIN_EVERY == 0)
         if sin == "deny":
             return _refused("it was nothing")
         shown = self._before if sin == "crossed" else note
-        self._works[str(number)] = {"sin": sin, "taken": time.monotonic(), "note": shown}
+        told_of = [note]
+        if sin == "beside":
+            told_of.insert(0, self._before)
+            print("told of", *told_of, flush=True)
+        self._works[str(number)] = {"sin": sin, "taken": time.monotonic(), "note": shown, "told_of": told_of}
         self._before = note
         return web.json_response({"id": str(number)}, status=202)
 
@@ -159,7 +167,8 @@ class Web:
             return web.json_response({"status": "unknown"}, status=404)
         if work["sin"] == "lose" or (work["sin"] == "late" and time.monotonic() - work["taken"] < LATE_S):
             return web.json_response({"status": "working"})
-        return web.json_response({"status": "failed" if work["sin"] == "fail" else "done", "note": work["note"]})
+        status = "failed" if work["sin"] == "fail" else "done"
+        return web.json_response({"status": status, "note": work["note"], "told_of": work["told_of"]})
 
     async def ready(self, _: web.Request) -> web.Response:
         try:

@@ -5,6 +5,7 @@ The finding must name the operations that the system itself says it wronged, all
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from harness import Run, available
@@ -57,6 +58,27 @@ async def test_no_phantoms(tmp_path: Path) -> None:
     came.must_name("available.failed", came.confessed("crossed"))
     came.must("holds", "effects")
     came.must("inconclusive", "no_loss")
+
+
+async def test_a_crossed_result_is_one_whatever_is_unclear_besides(tmp_path: Path) -> None:
+    """Records that name two operations make unclear what rests on them, and not what an answer of its own tells."""
+    came = await in_calm(tmp_path, "crossed,paired")
+    came.must_name("no_phantoms", came.confessed("crossed"))
+    reason = came.finding("no_phantoms")["reason"]
+    assert len(re.findall(r"the result of [\w-]+ carries [\w-]+: ", reason)) == 1, reason
+    came.must("inconclusive", "effects", "no_loss")
+    assert came.finding("effects")["reason"].startswith("ids unclear: a record of effects names ")
+    assert not came.verdict["as_expected"]
+
+
+async def test_a_record_that_names_two_operations_is_no_crossing(tmp_path: Path) -> None:
+    """A result may tell of others in a list, and a line of the output too. An effect that names two is unclear."""
+    came = await in_calm(tmp_path / "beside", "beside")
+    assert came.confessed("beside")
+    came.must("holds", *COUNTED)
+    came = await in_calm(tmp_path / "paired", "paired")
+    assert came.confessed("paired")
+    came.must("inconclusive", "no_phantoms", "effects")
 
 
 async def test_available(tmp_path: Path) -> None:

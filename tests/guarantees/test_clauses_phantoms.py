@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.history.rows import OpId, Outcome, Step
-from harness.verdict import Verdict
+from harness.verdict import Doubt, Verdict
 
 from .synthetic import END, HEALED, HIT, HOLDS, INCONCLUSIVE, VIOLATED, begin, came_out, named, story
 
@@ -44,6 +44,21 @@ def test_records_of_nobody_and_results_of_others_are_phantoms() -> None:
     assert (finding.verdict, finding.measured) == (VIOLATED, 2)
     assert (finding.ops, finding.ops_total) == (named(told, op), 1)
     assert "1 without a marker of this run; 1 a result of another operation" in finding.reason
+
+
+def test_a_crossed_result_is_one_whatever_other_records_leave_unclear() -> None:
+    """It stood where that operation's own result stands; a ref that was given twice is nobody's own."""
+    for twice, verdict in ((False, VIOLATED), (True, INCONCLUSIVE)):
+        with story() as told:
+            begin(told)
+            op, *_ = [told.done(told.op(at, ref="r" if twice else str(at)), at) for at in (9_000, 9_100)]
+            told.line("phantom", 9_200, source="poll", text=f"crossed: the result of {told.marker(op)} carries that")
+            told.trouble(Doubt.IDS_UNCLEAR)
+            told.read(40_000)
+            findings = told.judged()
+        assert findings["no_phantoms"].verdict is verdict
+        assert findings["no_phantoms"].ops == named(told, op)
+        assert {findings[name].verdict for name in ("no_loss", "effects")} == {INCONCLUSIVE}
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given
@@ -39,10 +39,15 @@ FIRST, SECOND = "127.0.0.1:40001", "127.0.0.1:40002"
 CLAUSES = ("reconnects.notices", "reconnects.reconnects", "reconnects.works")
 
 
-def hit(told: Story, **fault: object) -> None:
+def hit(told: Story, *, asked: Mapping[str, float] | None = None, **fault: object) -> None:
     told.load(0, END)
     told.fault(HIT, HEALED, **fault)  # type: ignore[arg-type]
-    told.expect("reconnects")
+    told.expect("reconnects", **(asked or {}))
+
+
+def closed_again(told: Story, at: float, via: str, by: str | None) -> None:
+    link = {"source": ENTRY_LINK[0], "target": ENTRY_LINK[1], "client": FIRST}
+    told.line("connection", at, event="closed", via=via, by=by, **link)  # type: ignore[arg-type]
 
 
 def came_out(told: Story, clause: str) -> Finding:
@@ -102,6 +107,32 @@ def test_a_fault_that_tells_nobody_must_last_a_second_more_than_the_bound(ns: in
         finding = came_out(told, "notices")
     assert finding.verdict is verdict
     assert finding.reason.startswith("too little: ") is (verdict is INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("closed", "by", "came"),
+    [
+        (500, "client", (HOLDS, 0.5)),
+        (1_500, "client", (VIOLATED, 1.5)),
+        (1_500, "upstream", (VIOLATED, 1.5)),
+        (500, "upstream", (INCONCLUSIVE, None)),
+        (None, None, (VIOLATED, 3.0)),
+    ],
+)
+def test_a_client_may_be_asked_to_leave_a_broker_that_told_of_its_end(
+    closed: float | None, by: str | None, came: tuple[Verdict, float | None]
+) -> None:
+    """It left where its close is the first that its proxy saw; the broker may have told of any end of it before."""
+    with story() as told:
+        hit(told, kind="lame_duck", asked={"notices_s": 1.0})
+        told.connection(ENTRY_LINK, FIRST, 0, reached=1, closed=closed and HIT + closed, by=by)
+        if by == "upstream":
+            closed_again(told, HIT + 2_000, "proxy", "client")
+        elif by == "client":
+            closed_again(told, HIT + 100, "connz", None)
+        finding = came_out(told, "notices")
+    assert finding.verdict is came[0]
+    assert finding.measured == pytest.approx(came[1])
 
 
 @pytest.mark.parametrize("kind", sorted(load_all()))

@@ -70,6 +70,8 @@ class Stub:
             case "crossed":
                 others = [other for other in self.notes[:2] if other != note]
                 document |= {"note": others[0]} if others else {"state": {"name": "pending"}}
+            case "both":
+                document["note"] = f"{note} {note}1"
             case "unanswered":
                 return web.Response(status=503)
             case "silent":

@@ -31,7 +31,7 @@ TABLE = [
     ("unreachable", Outcome.FAIL, 0, "connection refused"),
     ("done", Outcome.OK, 202, ""),
 ]
-POLLED = ["done", "pending", "failed", "gone", "crossed", "unanswered", "silent"]
+POLLED = ["done", "pending", "failed", "gone", "crossed", "both", "unanswered", "silent"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -123,6 +123,7 @@ def steps(how: str, proved: bool = False) -> Callable[[list[Sighting]], bool]:
         ("silent", lambda seen: seen == []),
         ("gone", lambda seen: [one.step for one in seen] == [Step.GONE, Step.GONE]),
         ("crossed", lambda seen: [(one.step, one.proved) for one in seen] == [(Step.RESULT, False)] * 2),
+        ("both", lambda seen: [(one.step, one.proved) for one in seen] == [(Step.RESULT, False)] * 2),
     ],
 )
 def test_polls(
@@ -144,7 +145,17 @@ def test_a_result_of_another_operation_is_told_as_a_phantom(
     told = [line["text"] for line in history.lines("phantom")]
     assert len(told) == len(crossed)
     assert {text.split()[4] for text in told} == crossed
-    assert all(text.startswith("crossed: the result of ") and "carries marker:7f3a9k2m-0-" in text for text in told)
+    assert all(text.startswith("crossed: the result of ") and " carries 7f3a9k2m-0-" in text for text in told)
+
+
+def test_a_result_that_names_its_operation_and_another_is_unclear(
+    history: History, operations: dict[str, list[Operation]]
+) -> None:
+    named = {f"7f3a9k2m-0-{one.id.n}" for one in operations["poll-both"]}
+    told = [(line["name"], line["detail"]) for line in history.lines("trouble")]
+    assert {name for name, _ in told} == {"ids unclear"}
+    assert {detail.split()[3] for _, detail in told} == named
+    assert all(detail.count("7f3a9k2m-0-") == 3 for _, detail in told)
 
 
 def test_the_last_poll_says_whether_all_were_answered(history: History, operations: dict[str, list[Operation]]) -> None:

@@ -32,5 +32,15 @@ def test_a_proof_is_the_operations_own_marker_and_nothing_less() -> None:
     assert proof.holds({"note": "marker:7f3a9k2m-0-1"}, "7f3a9k2m-0-1")
     assert not proof.holds({"note": "marker:7f3a9k2m-0-11"}, "7f3a9k2m-0-1")
     assert not proof.holds({}, "7f3a9k2m-0-1")
-    assert proof.found({"note": "marker:7f3a9k2m-0-11"}) == "marker:7f3a9k2m-0-11"
+    assert proof.found({"note": "marker:7f3a9k2m-0-11"}) == ["marker:7f3a9k2m-0-11"]
     assert Proof({}).holds({}, "anything")
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("$.items[0].note", ["one"]), ("$['items'][1].note", ["two"]), ("$.items[*].note", []), ("$..note", [])],
+)
+def test_what_a_list_rightly_tells_of_others_is_not_found(path: str, found: list[str]) -> None:
+    document = {"items": [{"note": "one"}, {"note": "two"}]}
+    assert Proof({path: OP}).holds(document, found[0] if found else "two")
+    assert Proof({path: OP}).found(document) == found

@@ -81,6 +81,16 @@ def test_what_stayed_unproven_is_told() -> None:
     assert "unproven: no_loss was never judged on anything" in Parsed(night.render(told, {})).text
 
 
+def test_a_night_that_broke_a_promise_and_left_something_unproven_cannot_say(tmp_path: Path) -> None:
+    reports(tmp_path, [ran("one", 1)], 2, one=verdicts.red())
+    path = tmp_path / "nightly.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "unproven": ["the fault kill never had evidence"]}))
+    text = Parsed(night.write(tmp_path).read_text()).text
+    assert "CANNOT SAY Inconclusive" in text
+    assert "telhawk NO-GO one" in text
+    assert "unproven: the fault kill never had evidence" in text
+
+
 def test_hostile_names_do_nothing(tmp_path: Path) -> None:
     evil = " ".join(HOSTILE)
     runs = [{"run": name, "system": evil, "exit": 0} for name in (evil, "..", "../../etc", "/etc")]

@@ -55,11 +55,20 @@ def test_a_clause_that_was_judged_on_nothing_is_told(tmp_path: Path) -> None:
     assert not written(tmp_path, scenario("crash[hardened]", findings=spoilt), scenario("calm[hardened]"))["unproven"]
 
 
-def test_the_worst_run_decides_where_all_was_proved(tmp_path: Path) -> None:
-    worse = [*RUNS, {"run": "two", "system": "bare", "exit": 1}]
-    for bit in (True, False):
-        judged = [{"system": "telhawk", "scenarios": [scenario("crash[hardened]", bit=bit)]}]
-        assert nightly.write(tmp_path, worse, judged) == 1
+@pytest.mark.parametrize(
+    ("worst", "bit", "exit_"),
+    [(1, True, 1), (1, False, 2), (130, False, 2), (2, False, 2), (64, True, 64), (64, False, 64)],
+)
+def test_the_worst_run_decides_and_what_is_unproven_makes_it_two_at_least(
+    tmp_path: Path, worst: int, bit: bool, exit_: int
+) -> None:
+    """nightly.json tells both: which run broke a promise, and what the night never proved."""
+    runs = [*RUNS, {"run": "two", "system": "bare", "exit": worst}]
+    judged = [{"system": "telhawk", "scenarios": [scenario("crash[hardened]", bit=bit)]}]
+    assert nightly.write(tmp_path, runs, judged) == exit_
+    night = json.loads((tmp_path / "nightly.json").read_text())
+    assert (night["exit"], [run["exit"] for run in night["runs"]]) == (exit_, [0, worst])
+    assert bool(night["unproven"]) == (not bit)
 
 
 def judged(id_: str, *reasons: str, as_expected: bool = False) -> JSON:

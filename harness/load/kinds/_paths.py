@@ -9,6 +9,8 @@ from typing import Any
 from harness.load._config import OP, PAD
 
 _PLAIN = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_-]*)+")
+_ONE = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_-]*|\[\d+\]|\['[^']*'\]|\[\"[^\"]*\"\])+")
+"""A path to one value at most; others may lead to a list that rightly tells of several operations."""
 
 Finder = Callable[[Any], list[Any]]
 """All values at a path of a JSON document; none where it does not lead anywhere."""
@@ -52,11 +54,12 @@ class Proof:
 
     def __init__(self, table: Mapping[str, str]) -> None:
         self._paths = [(finder(path), text) for path, text in table.items()]
+        self._ones = [finder(path) for path in table if _ONE.fullmatch(path)]
 
     def holds(self, document: Any, marker: str, padding: str = "") -> bool:
         """Whether the result is that operation's: it has its marker, and with it what it was padded with."""
         return all(text.replace(OP, marker).replace(PAD, padding) in find(document) for find, text in self._paths)
 
-    def found(self, document: Any) -> str:
-        """What stands in the places of proof, as text."""
-        return " ".join(str(value) for find, _ in self._paths for value in find(document))
+    def found(self, document: Any) -> list[str]:
+        """The texts in the places of proof that hold one value each."""
+        return [value for find in self._ones for value in find(document) if isinstance(value, str)]

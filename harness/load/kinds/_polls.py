@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -17,11 +17,12 @@ from urllib.parse import quote
 import aiohttp
 
 from harness.history.clock import now_ns
-from harness.history.rows import Step, find_markers
+from harness.history.rows import Step, find_markers, marker
 from harness.load._config import OP, REF
 from harness.load._operations import Sightings
 from harness.load.kinds._http import session
 from harness.load.kinds._paths import Condition, Proof
+from harness.verdict import Doubt
 
 SOURCE = "poll"
 _BACK_OFF = 1.5
@@ -124,16 +125,22 @@ class Polls:
     def _proves(self, document: Any, n: int) -> bool:
         return self._proof.holds(document, self._operations.marker(n), self._operations.padding)
 
-    def _unproved(self, n: int, ref: str, found: str, *, last: bool) -> None:
-        """A result that does not carry the operation's marker: it stays open, and another's marker is a crossing."""
+    def _unproved(self, n: int, ref: str, found: Iterable[str], *, last: bool) -> None:
+        """A result that is not proved stays open. One with another's marker in the place of its own is a crossing; a
+        place with its own and others' is unclear.
+        """
         first = self._told.get(n) is not Step.RESULT
         self._tell(n, ref, Step.RESULT, again=last)
-        others = [
-            op for op in find_markers(self._operations.recorder.nonce, found).ours if op != self._operations.id(n)
-        ]
-        if others and first:
-            text = f"crossed: the result of {self._operations.marker(n)} carries {found[:200]}"
-            self._operations.line("phantom", source=SOURCE, text=text)
+        nonce, own = self._operations.recorder.nonce, self._operations.marker(n)
+        for text in found if first else ():
+            told = [marker(nonce, op) for op in find_markers(nonce, text).ours]
+            if told and own not in told:
+                crossed = f"crossed: the result of {own} carries {told[0]}: {text[:200]}"
+                self._operations.line("phantom", source=SOURCE, text=crossed)
+                break
+            if len(told) > 1:
+                detail = f"the result of {own} names {', '.join(told)}"
+                self._operations.line("trouble", name=Doubt.IDS_UNCLEAR, detail=detail)
 
     def _tell(self, n: int, ref: str, step: Step, *, proved: bool = False, again: bool = False) -> None:
         """Records what was seen of an open operation, once, or once more at the last poll."""

@@ -9,7 +9,7 @@ import json
 import sqlite3
 
 FILE = "book.sqlite3"
-COLUMNS = ("note", "worker", "begun", "attempt")
+COLUMNS = ("note", "worker", "begun", "attempt", "finished")
 
 
 def _opened() -> sqlite3.Connection:
@@ -18,13 +18,26 @@ def _opened() -> sqlite3.Connection:
     return book
 
 
-def enter(note: str, *, by: str, begun: float, attempt: int) -> None:
-    """One job was done, by this worker; `begun` is seconds since 1970, `attempt` which delivery of it this was."""
+def enter(note: str, *, by: str, begun: float, attempt: int) -> int:
+    """One job was done, or is in this worker's hands; its number in the book.
+
+    `begun` is seconds since 1970, `attempt` which delivery of it this was.
+    """
+    return _written("insert into done values (null, ?, ?, ?, ?, null)", note, by, begun, attempt)
+
+
+def finish(number: int, *, at: float) -> None:
+    """A job that was in hand is done."""
+    _written("update done set finished = ? where id = ?", at, number)
+
+
+def _written(statement: str, *values: object) -> int:
     book = _opened()
     with book:
         book.execute("pragma synchronous = off")
-        book.execute("insert into done values (null, ?, ?, ?, ?)", (note, by, begun, attempt))
+        number = book.execute(statement, values).lastrowid or 0
     book.close()
+    return number
 
 
 def main() -> None:

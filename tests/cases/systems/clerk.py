@@ -55,14 +55,18 @@ RETURNS_AFTER_S = 2
 """nats-py's own wait between two attempts."""
 CLOSED = os.environ.get("CLOSED", "")
 """Whether a client that its library has closed is gone "for good", or "renewed" by the service."""
+LAME_DUCK = os.environ.get("LAME_DUCK", "told")
+"""What a client does that hears that its broker will end: it is only "told", or it "moves" to another broker."""
 HEALTHY = os.environ.get("HEALTHY", "always")
 """When a desk says that it is well: "always", or while it is "connected"."""
 STOPS = os.environ.get("STOPS", "")
-"""What a hand does on SIGTERM: drain its client, or close it; without either it just ends."""
+"""What a hand does on SIGTERM: drain its client, or close it and "stay"; without either it just ends."""
+HANDS = os.environ.get("HANDS", "") == "told"
+"""Whether the book is told what a hand has in hand, and not only of what is done."""
+AT_ONCE = int(os.environ.get("AT_ONCE", "1"))
+"""How many jobs a hand does at once."""
 
 
-TOLD: list[str] = []
-"""What the broker has said of its end."""
 MADE: list[Client] = []
 """The clients that this process has had; the last one works."""
 
@@ -85,14 +89,15 @@ async def connected() -> Client:
         tell("nats:", error or type(error).__name__)
 
     async def disconnected() -> None:
-        log("warning", "client disconnected, as was told" if TOLD else "client disconnected")
+        log("warning", "client disconnected")
 
     async def reconnected() -> None:
         log("info", "client connected")
 
     async def lame_duck() -> None:
-        TOLD.append("lame duck")
         log("info", "the broker will end soon")
+        if LAME_DUCK == "moves":
+            await client.force_reconnect()
 
     async def closed() -> None:
         if CLOSED == "renewed" and client in MADE:
@@ -102,7 +107,7 @@ async def connected() -> Client:
     hears: dict[str, Any] = {"lame_duck_mode_cb": lame_duck}
     known = inspect.signature(client.connect).parameters
     await client.connect(
-        os.environ["NATS_URL"],
+        os.environ["NATS_URL"].split(","),
         name=os.environ["NAME"],
         error_cb=error,
         closed_cb=closed,
@@ -232,14 +237,23 @@ async def be_desk(port: int) -> None:
 # ---- the hand: one function a way to take ---------------------------------------------------------------------------
 
 
-async def work(data: bytes, attempt: int = 1) -> bool:
-    """Does one job; whether it could be done."""
+def took(data: bytes, attempt: int = 1) -> int | None:
+    """Tells the book of a job that is in hand now, where it is told of that; its number there."""
+    note = str(json.loads(data)["note"])
+    return book.enter(note, by=os.environ["NAME"], begun=time.time(), attempt=attempt) if HANDS else None
+
+
+async def work(data: bytes, attempt: int = 1, number: int | None = None) -> bool:
+    """Does one job, which has this number in the book or none yet; whether it could be done."""
     note, begun = str(json.loads(data)["note"]), time.time()
     if POISON_EVERY and int(note.rpartition("-")[2]) % POISON_EVERY == 0:
         tell("poison", note)
         return False
     await asyncio.sleep(WORKS_S)
-    book.enter(note, by=os.environ["NAME"], begun=begun, attempt=attempt)
+    if number is None:
+        book.enter(note, by=os.environ["NAME"], begun=begun, attempt=attempt)
+    else:
+        book.finish(number, at=time.time())
     tell("done", note)
     return True
 
@@ -248,18 +262,25 @@ async def take_core(client: Client) -> None:
     """What is published while it is subscribed; an answer where one is awaited."""
 
     async def handle(message: Msg) -> None:
-        await work(message.data)
+        await work(message.data, number=took(message.data))
         if message.reply:
             await message.respond(b"done")
 
-    await client.subscribe("jobs", "hands", cb=handle, pending_msgs_limit=LIMIT)
+    for _ in range(AT_ONCE):
+        await client.subscribe("jobs", "hands", cb=handle, pending_msgs_limit=LIMIT)
     await client.flush()
 
 
 async def take_pulled(client: Client) -> None:
-    """Fetches BATCH jobs at once and does them one by one, each acknowledged when it is done."""
+    """Fetches BATCH jobs at once and does them, each acknowledged when it is done."""
+    slots = asyncio.Semaphore(AT_ONCE)
     config = ConsumerConfig(ack_wait=ACK_WAIT_S, max_deliver=MAX_DELIVER)
     pull = await client.jetstream().pull_subscribe("", durable="hands", stream=STREAM, config=config)
+
+    async def settle(message: Msg, number: int | None) -> None:
+        async with slots:
+            if await work(message.data, message.metadata.num_delivered or 1, number):
+                await message.ack()
 
     async def loop() -> None:
         while True:
@@ -268,11 +289,11 @@ async def take_pulled(client: Client) -> None:
             except (Error, TimeoutError):
                 await asyncio.sleep(0.1)
                 continue
+            numbers = []
             for message in messages:
                 tell("taken", json.loads(message.data)["note"])
-            for message in messages:
-                if await work(message.data, message.metadata.num_delivered or 1):
-                    await message.ack()
+                numbers.append(took(message.data, message.metadata.num_delivered or 1))
+            await asyncio.gather(*map(settle, messages, numbers))
 
     begin(loop())
     if ADVISORIES == "heard":
@@ -344,6 +365,10 @@ async def be_hand(client: Client) -> None:
         await client.drain()
     else:
         await client.close()
+    if STOPS == "stay":
+        for loop in LOOPS:
+            loop.cancel()
+        await asyncio.Event().wait()
 
 
 async def main() -> None:
