@@ -53,7 +53,7 @@ def test_names_of_faults_do_not_lie_on_one_another() -> None:
 
 
 def test_a_backlog_is_as_high_as_it_was_between_two_steps() -> None:
-    svg = drawn(Timeline(to_s=10.0, step_s=0.02, polled=True, backlog=[(10, 1), (20, 8), (21, 9), (22, 2), (400, 0)]))
+    svg = drawn(Timeline(to_s=10.0, step_s=0.02, polled=True, backlog=[(10, 1), (20, 9), (21, 8), (22, 2), (400, 0)]))
     [path] = re.findall(r'class="backlog" d="([^"]*)"', svg)
     assert path == "M0 43H20V39H40V11H44V36H800V43H1000V43z"
 
