@@ -295,7 +295,7 @@ function course(figure) {
     button("◀", "earlier", () => move(-0.5)), button("▶", "later", () => move(0.5)),
     button("whole", "the whole time", () => look(told.from, told.to)), from, says);
   from.className = says.className = "quiet";
-  says.textContent = "Point at the chart to read it. Draw over a stretch to see it larger; a double click, or 0, shows the whole.\nWith a key: + and −, the arrows, Ctrl or Shift and the wheel.";
+  says.textContent = "Point at the chart to read it. Draw over a stretch to see it larger; a double click, or 0, shows the whole.\nBy keyboard: +, −, the arrows; the wheel zooms with Ctrl or Shift.";
   try {
     around.append(group);
     drawLatency();
