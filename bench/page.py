@@ -1,7 +1,8 @@
-"""Writing a run's page: one shaped as telhawk's in a nightly is, and one over a million operations.
+"""Writing a run's page, one shaped as telhawk's in a nightly is and one over a million operations; and opening it.
 
 Whole processes, interpreter and imports included; each tells its own largest resident set, since what a parent counts
-is at least what it had itself when it forked. Every operation that was made must be in a mark of the page.
+is at least what it had itself when it forked. Every operation made must be in a mark of the page. Where Chromium
+is installed it opens the first page: until it can be used, and until a chart that is scrolled to is drawn.
 """
 
 from __future__ import annotations
@@ -19,12 +20,25 @@ from bench.processes import Spent, spent
 from harness.history.compact import compact
 from tests.guarantees.synthetic import BROKER, ENTRY_LINK, HEALED, HIT, WORKER_LINK, Story, story
 from tests.report import verdicts
+from tests.report.browser import CHROMIUM, browser
 
 MILLION = 1_000_000
 SCENARIOS, OPERATIONS = 45, 300
-NIGHTLY_S, MILLION_S, MILLION_MIB, MOST_MB = 3.0, 10.0, 600, 3.0
+NIGHTLY_S, MILLION_S, MILLION_MIB, MOST_MB, INTERACTIVE_S = 3.0, 10.0, 600, 3.0, 1.0
 STORIES_IN = 5
 """Of so many scenarios one tells the stories of three operations."""
+_INTERACTIVE = "performance.getEntriesByType('navigation')[0].domInteractive / 1000"
+_CHART = """new Promise((done) => {
+    const figure = [...document.querySelectorAll('figure.chart')].pop();
+    for (let one = figure; one; one = one.parentElement) if (one.tagName === 'DETAILS') one.open = true;
+    const began = performance.now();
+    const look = () => {
+        if (figure.classList.contains('drawn')) done((performance.now() - began) / 1000);
+        else requestAnimationFrame(look);
+    };
+    figure.scrollIntoView();
+    look();
+})"""
 _WRITE = """
 import sys
 from pathlib import Path
@@ -44,6 +58,7 @@ def figures(*, rounds: int) -> list[Figure]:
             for folder, runs in taken.items():
                 runs.append(spent([sys.executable, "-c", _WRITE, str(folder)]))
         sizes = {folder: checked(folder, total) for folder, total in made.items()}
+        opened = opening(nightly / "index.html", rounds) if CHROMIUM else []
     name = f"page of {SCENARIOS} scenarios"
     found = []
     for folder, what, most_s in ((nightly, name, NIGHTLY_S), (million, "page of 1 M operations", MILLION_S)):
@@ -54,7 +69,21 @@ def figures(*, rounds: int) -> list[Figure]:
             Figure(f"{what}: memory", round(max(int(run.told) / 1024 for run in runs)), "MiB", "at most", MILLION_MIB),
             Figure(f"{what}: size", round(sizes[folder], 2), "MB", "at most", MOST_MB),
         ]
-    return found
+    return found + opened
+
+
+def opening(page: Path, rounds: int) -> list[Figure]:
+    """How long a browser takes until the page can be used, and until a chart is drawn; medians."""
+    interactive, chart = list[float](), list[float]()
+    with TemporaryDirectory() as temporary, browser(Path(temporary)) as tab:
+        for _ in range(rounds):
+            tab.show(page.as_uri())
+            interactive.append(tab.run(_INTERACTIVE))
+            chart.append(tab.run(_CHART))
+    return [
+        Figure(f"page of {SCENARIOS} scenarios: interactive", middle(interactive, 2), "s", "at most", INTERACTIVE_S),
+        Figure(f"page of {SCENARIOS} scenarios: a chart drawn", middle(chart, 2), "s", "at most", INTERACTIVE_S),
+    ]
 
 
 def make_nightly(folder: Path, scenarios: int = SCENARIOS, operations: int = OPERATIONS) -> int:

@@ -1,8 +1,6 @@
 """A timeline as SVG, drawn here, so that it can be read, printed and copied where no script runs.
 
-Everything that lies on the axis of time is in nested `<svg class="plot">`, 1,000 units wide whatever the time: a script
-zooms by their viewBox alone. Words stand outside of them, so that they keep their shape; what moves with the axis has
-its place in `data-x`.
+Everything that lies on the axis of time is in nested `<svg class="plot">`, 1,000 units wide whatever the time.
 """
 
 from __future__ import annotations
@@ -23,6 +21,10 @@ TOP, HIGH, LOW, LANE, ROOM = 4, 150, 44, 15, 12
 """Heights: of the latency's panel, of a small one, of a lane; and the room between panels."""
 KINDS = {"ok": "ok", "open": "accepted, no end seen", "fail": "refused (fail)", "unknown": "unknown"}
 """The kinds of operation, and what they are called."""
+LETTER = 7.5
+"""Units of a letter of a fault's name, about."""
+FINE = 4
+"""Units between steps of the backlog, of which each is as high as it was in between: finer ones cannot be seen."""
 SIZES = (1, 10, 100)
 """A mark is larger from so many operations on."""
 
@@ -41,10 +43,9 @@ class _Sheet:
     def label(self, text: str, y: float, *, css: str = "name") -> None:
         self.parts.append(f'<text class="{css}" x="{LEFT - 8}" y="{y:.0f}">{escape(text)}</text>')
 
-    def plot(self, height: int, inner: Iterable[str], *, css: str = "") -> None:
+    def plot(self, height: int, inner: Iterable[str]) -> None:
         self.parts.append(
-            f'<svg class="plot{css}" x="{LEFT}" y="{self.y}" width="{WIDE}" height="{height}"'
-            f' viewBox="0 0 {WIDE} {height}" preserveAspectRatio="none">{"".join(inner)}</svg>'
+            f'<svg class="plot" x="{LEFT}" y="{self.y}" width="{WIDE}" height="{height}">{"".join(inner)}</svg>'
         )
 
 
@@ -63,16 +64,15 @@ def draw(line: Timeline, scenario: Scenario) -> Markup:
     for lane in line.lanes:
         _lane(sheet, lane.name, lane.bars, lane.closes)
     sheet.y += ROOM if line.lanes else 0
-    for name, bars in {**_noticed(scenario), **line.recovery}.items():
+    for name, bars in recovery(line, scenario).items():
         _lane(sheet, name, bars, (), css="back")
     bottom = sheet.y + 4
     sheet.y = bottom
     _axis(sheet, top)
-    bands = f'<svg class="plot" x="{LEFT}" y="{top}" width="{WIDE}" height="{bottom - top}" viewBox="0 0 {WIDE} {bottom - top}" preserveAspectRatio="none">{"".join(_bands(sheet, faults, bottom - top))}</svg>'  # noqa: E501
+    bands = f'<svg class="plot" x="{LEFT}" y="{top}" width="{WIDE}" height="{bottom - top}">{"".join(_bands(sheet, faults, bottom - top))}</svg>'  # noqa: E501
     words = escape(_summary(line, scenario))
     return Markup(
-        f'<svg class="timeline" role="img" aria-label="{words}" viewBox="0 0 {LEFT + WIDE + RIGHT} {sheet.y}"'
-        f' data-from="{line.from_s:.3f}" data-to="{line.to_s:.3f}" data-left="{LEFT}">'
+        f'<svg class="timeline" role="img" aria-label="{words}" viewBox="0 0 {LEFT + WIDE + RIGHT} {sheet.y}">'
         f"{bands}{''.join(sheet.parts)}</svg>"
     )
 
@@ -88,19 +88,24 @@ def _summary(line: Timeline, scenario: Scenario) -> str:
 
 
 def _names_of_faults(sheet: _Sheet, faults: Sequence[Fault]) -> None:
-    """A line for each, up to four; more share the last one."""
-    for n, fault in enumerate(faults):
+    """Each in the first of four lines that has room for it; those without are told below the chart."""
+    lines: list[float] = [-1.0] * min(len(faults), 4)
+    for fault in faults:
         begun = fault["effective"] if fault["effective"] is not None else fault["asked"]
         if begun is None:
             continue
-        at = sheet.x(begun)
-        side, shift = ("end", -3) if at > WIDE * 0.7 else ("start", 3)
-        words = f"{fault['id']} {fault['kind']} {fault['target']}"[:60] + ("" if fault["bit"] else " (no evidence)")
+        at, words = sheet.x(begun), fault_name(fault)
+        wide = LETTER * len(words)
+        left, anchor, shift = (at - wide, "end", -3) if at > WIDE * 0.7 else (at, "start", 3)
+        row = next((row for row, end in enumerate(lines) if left > end), None)
+        if row is None:
+            continue
+        lines[row] = left + wide
         sheet.parts.append(
-            f'<text class="fault-name" text-anchor="{side}" data-x="{at:.1f}" data-shift="{shift}"'
-            f' x="{LEFT + at + shift:.1f}" y="{sheet.y + 12 + 14 * min(n, 3)}">{escape(words)}</text>'
+            f'<text class="fault-name" text-anchor="{anchor}" x="{LEFT + at + shift:.1f}"'
+            f' y="{sheet.y + 12 + 14 * row}">{escape(words)}</text>'
         )
-    sheet.y += 14 * min(len(faults), 4) + 6
+    sheet.y += 14 * len(lines) + 6
 
 
 def _bands(sheet: _Sheet, faults: Sequence[Fault], height: int) -> Iterator[str]:
@@ -116,6 +121,11 @@ def _bands(sheet: _Sheet, faults: Sequence[Fault], height: int) -> Iterator[str]
         begun = begun if begun is not None else fault["asked"]
         if begun is not None:
             yield f'<path class="edge{"" if fault["bit"] else " doubted"}" d="M{sheet.x(begun):.1f} 0v{height}"/>'
+
+
+def fault_name(fault: Fault) -> str:
+    """What stands beside its band."""
+    return f"{fault['id']} {fault['kind']} {fault['target']}"[:60] + ("" if fault["bit"] else " (no evidence)")
 
 
 def fault_words(fault: Fault) -> str:
@@ -213,11 +223,15 @@ def _backlog(sheet: _Sheet) -> None:
     if line.again:
         sheet.label(f"again: {sum(n for _, n in line.again):,}", sheet.y + 41)
     scale = (LOW - 12) / (most or 1)
-    path, last = f"M0 {LOW - 1}", 0
+    highest: dict[int, int] = {}
     for x, n in line.backlog:
-        if n != last:
-            path += f"H{x * sheet.per_column:.0f}V{LOW - 1 - n * scale:.0f}"
-            last = n
+        at = round(x * sheet.per_column / FINE) * FINE
+        highest[at] = max(highest.get(at, 0), n)
+    path, before = f"M0 {LOW - 1}", LOW - 1
+    for at, n in highest.items():
+        y = round(LOW - 1 - n * scale)
+        path += f"H{at}V{y}" if y != before else ""
+        before = y
     ticks = "".join(f"M{x * sheet.per_column:.0f} 0v8" for x, _ in line.again)
     sheet.plot(
         LOW,
@@ -255,8 +269,8 @@ def _thinned(bars: Sequence[tuple[float, float, bool]]) -> list[tuple[float, flo
     return found
 
 
-def _noticed(scenario: Scenario) -> dict[str, list[Bar]]:
-    """How long it took until a client noticed, where the finding names one fault whose beginning is known."""
+def recovery(line: Timeline, scenario: Scenario) -> dict[str, Sequence[Bar]]:
+    """The parts of recovery; how long it took until a client noticed is in the findings that name one fault."""
     begun = {fault["id"]: fault["effective"] for fault in scenario["faults"]}
     bars = [
         Bar(start, start + finding["measured"])
@@ -264,7 +278,7 @@ def _noticed(scenario: Scenario) -> dict[str, list[Bar]]:
         if finding["clause"] == "reconnects.notices" and finding["measured"] is not None and len(finding["faults"]) == 1
         if (start := begun.get(finding["faults"][0])) is not None
     ]
-    return {"notices": bars} if bars else {}
+    return {**({"notices": bars} if bars else {}), **line.recovery}
 
 
 def _axis(sheet: _Sheet, top: int) -> None:
@@ -272,11 +286,10 @@ def _axis(sheet: _Sheet, top: int) -> None:
     step = _round_step((line.to_s - line.from_s) / 10)
     first, last = math.ceil(line.from_s / step), math.floor(line.to_s / step)
     words = "".join(
-        f'<text class="tick" data-x="{sheet.x(n * step):.1f}" x="{LEFT + sheet.x(n * step):.1f}" y="{sheet.y + 14}">'
-        f"{n * step:+g} s</text>"
+        f'<text class="tick" x="{LEFT + sheet.x(n * step):.1f}" y="{sheet.y + 14}">{n * step:+g} s</text>'
         for n in range(first, last + 1)
     )
-    sheet.parts.append(f'<path class="axis" d="M{LEFT} {sheet.y}h{WIDE}"/><g class="ticks">{words}</g>')
+    sheet.parts.append(f'<path class="axis" d="M{LEFT} {sheet.y}h{WIDE}"/>{words}')
     sheet.y += 22
 
 

@@ -13,8 +13,8 @@ from harness.report.stories import Story
 from harness.report.text import plain, quantity
 from harness.report.timeline import Timeline
 
-PLACES = 60_000
-"""Marks of all charts together, about: some ten bytes each, so that the page stays under 3 MB."""
+PLACES = 50_000
+"""Marks of all charts together, about: some fifteen bytes each, drawn and told, so that the page stays under 3 MB."""
 ROWS = 1500
 """Rows of all tables behind charts together, about."""
 FEWEST, MOST = 150, 3000

@@ -1,6 +1,6 @@
 """index.html of a run: one self-contained file, rendered from verdict.json and the histories beside it.
 
-Its script only zooms and copies: without it everything is there and can be read.
+Its scripts draw the charts once more, to be zoomed, and copy: without them everything is there and can be read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from harness import whole
 from harness.errors import HarnessError
-from harness.report import changes, chart, promises, reading, text
+from harness.report import changes, chart, interactive, promises, reading, text
 from harness.report.decided import Decided
 from harness.report.depth import NO_DEPTH, Cut, Depth, cuts, depths, rows_of
 from harness.report.reading import Standing
@@ -82,7 +82,10 @@ def render(
     unexpected = placed.take(reading.to_look_at(run))
     expected = placed.take([s for s in scenarios if reading.findings(s, Standing.SHOWN, Standing.ASIDE)])
     quiet = placed.take([s for s in scenarios if reading.findings(s, Standing.HOLDS) or placed.waits(s)])
-    style, script = part("page.css"), part("page.js")
+    style, scripts = part("page.css"), [part("page.js")]
+    if any(depth.line and not depth.line.why_not for depth in (*deep, *(one.depth for one in cut))):
+        library, its_style = interactive.library()
+        style, scripts = its_style + style, [*scripts, library, part("chart.js")]
     anchor_of = {scenario["id"]: anchor for scenario, anchor in zip(scenarios, anchors, strict=True)}
     found = {id(scenario): depth for scenario, depth in zip(scenarios, deep, strict=bool(deep))}
     late = [depth.line.late_ms for depth in deep if depth.line and not depth.line.why_not]
@@ -98,8 +101,7 @@ def render(
             reasons=list(promises.reasons(run)),
             style=Markup(style),
             style_hash=hashed(style),
-            script=Markup(script),
-            script_hash=hashed(script),
+            scripts=[(Markup(script), hashed(script)) for script in scripts],
             promises=promises.rows(run),
             cut=cut,
             changes=changes.since(run, [cast(Run, text.plain_tree(dict(one))) for one in baseline]),
@@ -148,6 +150,7 @@ def environment() -> Environment:
         cell=reading.cell,
         draw=chart.draw,
         fault_words=chart.fault_words,
+        numbers=interactive.numbers,
         rows_of=rows_of,
         findings=reading.findings,
         overlapping=reading.overlapping,

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from harness.history.compact import compact
@@ -44,6 +45,18 @@ def calm(told: Story) -> list[str]:
     told.load(0, 20_000)
     for at in range(0, 20_000, 20):
         told.done(told.op(at, took=1 + at % 300), at)
+    told.fault(HIT, HEALED, "kill", links=(ENTRY_LINK, WORKER_LINK), nodes=(BROKER,))
+    told.came_back(ENTRY_LINK, HIT, HEALED)
+    told.line("phase", 30_000, name="evidence", from_ns=t(30_000))
+    return []
+
+
+def busy(told: Story) -> list[str]:
+    """Work that goes well, in all latencies, with many an operation under way."""
+    told.load(0, 20_000)
+    chance = Random(1)
+    for at in range(0, 20_000, 20):
+        told.done(told.op(at, took=1 + chance.random() ** 4 * 3_000), at + chance.random() * 2_000)
     told.fault(HIT, HEALED, "kill", links=(ENTRY_LINK, WORKER_LINK), nodes=(BROKER,))
     told.came_back(ENTRY_LINK, HIT, HEALED)
     told.line("phase", 30_000, name="evidence", from_ns=t(30_000))

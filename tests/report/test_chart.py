@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -36,6 +37,25 @@ def test_a_fault_without_evidence_looks_and_says_so() -> None:
     svg = drawn(TEN, KILL | {"bit": False, "effective": None, "healed": None, "asked": 1.0, "evidence": {}})
     assert '<path class="edge doubted" d="M100.0 0v' in svg
     assert "1 kill broker-0 (no evidence)</text>" in svg
+
+
+def test_names_of_faults_do_not_lie_on_one_another() -> None:
+    faults = [KILL | {"id": n, "effective": 1.0 + n * 0.4, "healed": 9.5} for n in range(20)]
+    names = re.findall(r'class="fault-name" text-anchor="(\w+)" x="([\d.]+)" y="(\d+)">([^<]*)<', drawn(TEN, *faults))
+    assert 8 <= len(names) < 20
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for anchor, x, y, words in names:
+        left = float(x) - (6.5 * len(words) if anchor == "end" else 0)
+        rows.setdefault(y, []).append((left, left + 6.5 * len(words)))
+    assert len(rows) == 4
+    for row in rows.values():
+        assert all(one[1] <= other[0] for one, other in pairwise(sorted(row)))
+
+
+def test_a_backlog_is_as_high_as_it_was_between_two_steps() -> None:
+    svg = drawn(Timeline(to_s=10.0, step_s=0.02, polled=True, backlog=[(10, 1), (20, 9), (21, 8), (22, 2), (400, 0)]))
+    [path] = re.findall(r'class="backlog" d="([^"]*)"', svg)
+    assert path == "M0 43H20V39H40V11H44V36H800V43H1000V43z"
 
 
 def test_hostile_names_do_nothing() -> None:
