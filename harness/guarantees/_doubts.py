@@ -21,7 +21,7 @@ is too busy makes what it times later, and never earlier by more than that lag."
 FAR = 10
 """So many times from its bound, a value that breaks it is believed where processes are started meanwhile, which stops
 our own loop by itself."""
-STARVED = 2.5
+STARVED = 3.0
 """Where others made a process like the services take so many times longer for its work, a time that was too long is
 believed only beyond so many times its bound. Two scenarios on two cores stay under it."""
 FEW_LATE = 0.1

@@ -215,7 +215,7 @@ def test_a_doubt_reaches_what_rests_on_it(
     ("stretch", "others", "doubted"),
     [
         pytest.param(3.0, 1.5, True, id="others had the cores"),
-        pytest.param(2.4, 1.5, False, id="others had some of them"),
+        pytest.param(2.9, 1.5, False, id="others had some of them"),
         pytest.param(3.0, 0.4, False, id="the system itself had them"),
         pytest.param(None, 1.5, False, id="nobody asked for one"),
     ],
