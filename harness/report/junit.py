@@ -236,7 +236,8 @@ def _suite(suite: Suite) -> Xml.Element:
         red = case.outcome in RED
         if case.outcome is not Outcome.PASSED:
             result = Xml.SubElement(made, case.outcome, {"message": case.says, "type": case.kind})
-            result.text = _text([case.says, "", *case.told] if red else [case.says])
+            told = list(case.told) if red else []
+            result.text = _text(told if told[:1] == [case.says] else [case.says, *([""] if told else []), *told])
         if case.told and not red:  # readers show a red case's output below its result: it would stand there twice
             Xml.SubElement(made, "system-out").text = _text(case.told)
     return element

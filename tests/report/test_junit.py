@@ -158,6 +158,7 @@ def test_what_is_violated_fails_with_its_story_and_its_replay() -> None:
     assert (kind, message) == (Failure, f"no_loss violated: {lost_finding()['reason']}")
     [result] = case.result
     assert result.text.startswith(message), "the message is not shown everywhere"
+    assert result.text.count(message) == 1
     assert "operations: 7f3a9k2m-0-118, 7f3a9k2m-0-119" in result.text
     assert "(1,204 in all)" in result.text
     assert "    never seen on search.jobs.query\n" in result.text
