@@ -86,7 +86,7 @@ def test_on_github_reports_are_kept_also_of_a_red_run_and_little_is_allowed(path
         assert job["timeout-minutes"] <= 120
     [upload] = [step for job in jobs(path).values() for step in job["steps"] if "upload" in step.get("uses", "")]
     assert upload["if"] == "${{ always() }}"
-    assert upload["with"]["path"].split() == ["reports/", "!reports/latest"], "it follows links: a run would be kept twice"
+    assert upload["with"]["path"].split() == ["reports/", "!reports/latest"], "links are followed"
     for _, line in commands(path):
         assert "${{" not in line, "what others wrote is no part of a command"
 
