@@ -169,8 +169,12 @@ def _arguments(asked: Asked, reports: Path) -> list[str]:
 
 
 def _is_watched(asked: Asked) -> bool:
-    """Whether somebody sees it go on, on a terminal that shows more than lines; a run that stops speaks by itself."""
-    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb" or asked.hold or asked.record:
+    """Whether somebody sees it go on, on a terminal that shows more than lines; a run that stops speaks by itself.
+
+    A CI system may give a terminal that nobody watches, and keep all that is drawn on it as a log: it sets CI.
+    """
+    lines_alone = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("CI")
+    if not sys.stdout.isatty() or lines_alone or asked.hold or asked.record:
         return False
     try:
         Path("/dev/tty").open("w").close()

@@ -5,7 +5,7 @@
     skipped   decides nothing: not asked for, not to be judged on this system, measured alone, aside
     passed    holds, or a weakness that showed as it must
 
-What each reader of such files expects, and what was chosen for it: docs/decisions, 17.
+What each reader of such files expects, and what was chosen for it: docs/decisions, 19.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _of_the_run(run: Run, found: Sequence[Suite]) -> Iterator[Case]:
     """A case for the run itself, where its exit says what no scenario's case does."""
     wanted = {0: None, 2: Outcome.ERROR}.get(run["exit"], Outcome.FAILURE)
     if wanted is not None and not any(suite.count(wanted) for suite in found):
-        yield Case(f"run {run['run']}", wanted, f"exit {run['exit']}", "; ".join(run["reasons"]))
+        yield Case(f"{run['system']} (run)", wanted, f"exit {run['exit']}", "; ".join(run["reasons"]))
 
 
 def _cases(scenario: Scenario) -> Iterator[Case]:
@@ -233,12 +233,19 @@ def _suite(suite: Suite) -> Xml.Element:
     for case in suite.cases:
         given = {"name": case.name, "classname": suite.name, "time": _time(suite.seconds / len(suite.cases))}
         made = Xml.SubElement(element, "testcase", given)
+        red = case.outcome in RED
         if case.outcome is not Outcome.PASSED:
             result = Xml.SubElement(made, case.outcome, {"message": case.says, "type": case.kind})
-            result.text = "\n".join([case.says, "", *case.told] if case.outcome in RED else [case.says])
-        if case.told:  # GitLab would take [[ATTACHMENT|path]] as a file to show
-            Xml.SubElement(made, "system-out").text = "\n".join(case.told).replace("[[", "[ [")
+            told = list(case.told) if red else []
+            result.text = _text(told if told[:1] == [case.says] else [case.says, *([""] if told else []), *told])
+        if case.told and not red:  # readers show a red case's output below its result: it would stand there twice
+            Xml.SubElement(made, "system-out").text = _text(case.told)
     return element
+
+
+def _text(lines: Sequence[str]) -> str:
+    """Readers take [[ATTACHMENT|path]] as a file to show."""
+    return "\n".join(lines).replace("[[", "[ [")
 
 
 def _time(seconds: float) -> str:

@@ -22,6 +22,8 @@ from .pages import DOCS, ROOT, read
 FILES = sorted((DOCS / "ci").glob("*.yml"))
 GITHUB = [path for path in FILES if path.name.startswith("github")]
 GITLAB = [path for path in FILES if path.name.startswith("gitlab")]
+SINCE_NODE_24 = {"actions/checkout": 5, "actions/setup-python": 6, "actions/upload-artifact": 6}
+"""The first version of each action that runs on Node 24: Node 20 left the runners in September 2026."""
 SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
 
 
@@ -83,9 +85,16 @@ def test_on_github_reports_are_kept_also_of_a_red_run_and_little_is_allowed(path
     for job in jobs(path).values():
         assert job["timeout-minutes"] <= 120
     [upload] = [step for job in jobs(path).values() for step in job["steps"] if "upload" in step.get("uses", "")]
-    assert (upload["if"], upload["with"]["path"]) == ("${{ always() }}", "reports/")
+    assert upload["if"] == "${{ always() }}"
+    assert upload["with"]["path"].split() == ["reports/", "!reports/latest"], "links are followed"
     for _, line in commands(path):
         assert "${{" not in line, "what others wrote is no part of a command"
+
+
+@pytest.mark.parametrize("path", GITHUB, ids=lambda path: path.name)
+def test_on_github_no_action_needs_a_node_that_the_runner_no_longer_has(path: Path) -> None:
+    used = [step["uses"].split("@v") for job in jobs(path).values() for step in job["steps"] if "uses" in step]
+    assert [(action, version) for action, version in used if int(version) < SINCE_NODE_24[action]] == []
 
 
 @pytest.mark.parametrize("path", GITLAB, ids=lambda path: path.name)

@@ -97,6 +97,13 @@ def test_an_exit_that_no_scenario_explains_is_red_all_the_same() -> None:
     assert red(junit.document([verdicts.green() | {"exit": 2}])) == (0, 1)
 
 
+def test_a_case_is_called_the_same_in_each_run() -> None:
+    """By its name a reader knows since when it fails."""
+    for make in (verdicts.red, lambda: verdicts.green() | {"exit": 2}):
+        verdict = make()
+        assert list(cases(verdict)) == list(cases(verdict | {"run": "20261126-030000-0001", "seed": 7}))
+
+
 @pytest.mark.parametrize("make", verdicts.ALL.values(), ids=verdicts.ALL)
 def test_it_has_only_what_jenkins_knows_and_its_numbers_add_up(make: Callable[[], JSON]) -> None:
     root = Xml.fromstring(junit.document([make()]))
@@ -150,15 +157,24 @@ def test_what_is_violated_fails_with_its_story_and_its_replay() -> None:
     kind, message = said(case)
     assert (kind, message) == (Failure, f"no_loss violated: {lost_finding()['reason']}")
     [result] = case.result
-    for text in (result.text, case.system_out):
-        assert "operations: 7f3a9k2m-0-118, 7f3a9k2m-0-119" in text
-        assert "(1,204 in all)" in text
-        assert "    never seen on search.jobs.query\n" in text
-        assert "fault 1: kill of broker-0, bit: connections_lost 3" in text
-        assert text.endswith(
-            "run it again: nats-harness replay 20261125-151200-ab12 'broker_crash[hardened]' --seed 20261125"
-        )
-    assert result.text.startswith(message), "GitLab shows the text alone"
+    assert result.text.startswith(message), "the message is not shown everywhere"
+    assert result.text.count(message) == 1
+    assert "operations: 7f3a9k2m-0-118, 7f3a9k2m-0-119" in result.text
+    assert "(1,204 in all)" in result.text
+    assert "    never seen on search.jobs.query\n" in result.text
+    assert "fault 1: kill of broker-0, bit: connections_lost 3" in result.text
+    assert result.text.endswith(
+        "run it again: nats-harness replay 20261125-151200-ab12 'broker_crash[hardened]' --seed 20261125"
+    )
+
+
+@pytest.mark.parametrize("make", verdicts.ALL.values(), ids=verdicts.ALL)
+def test_a_reader_that_shows_result_and_output_shows_nothing_twice(make: Callable[[], JSON]) -> None:
+    """GitLab and Jenkins put the output of what failed below its text."""
+    for case in Xml.fromstring(junit.document([make()])).iter("testcase"):
+        told = case.findtext("system-out")
+        assert told is None or "run it again: " in told
+        assert (told is None) or not (case.findall("failure") + case.findall("error"))
 
 
 def test_what_is_inconclusive_and_fails_the_run_is_an_error() -> None:
@@ -167,7 +183,8 @@ def test_what_is_inconclusive_and_fails_the_run_is_an_error() -> None:
     assert (kind, "no evidence: kill of broker-0" in message) == (Error, True)
     assert said(found["broker_paused[hardened] (scenario)"]) == (Error, "planned, and without a verdict")
     assert said(found["entry_silent[hardened] (scenario)"]) == (Error, "nothing was judged")
-    assert "harness error: StartError" in found["entry_silent[hardened] (scenario)"].system_out
+    [result] = found["entry_silent[hardened] (scenario)"].result
+    assert "harness error: StartError" in result.text
 
 
 def test_a_weakness_that_shows_passes_and_says_so() -> None:
@@ -217,4 +234,12 @@ def test_hostile_text_is_text() -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
     [case] = Xml.fromstring(text).iter("testcase")
     assert "]]> <x> & \" ' \\x00\\x1b[31m \\ufffe \\ud800" in case.attrib["name"]
-    assert "[[ATTACHMENT" not in (case.findtext("system-out") or "")
+
+
+@pytest.mark.parametrize("verdict", ["holds", "violated"])
+def test_no_text_names_a_file_to_attach(verdict: str) -> None:
+    said = finding("no_loss", verdict, reason="[[ATTACHMENT|../../etc/passwd]]")
+    [case] = Xml.fromstring(junit.document([run([scenario("crash", findings=[said])])])).iter("testcase")
+    texts = "".join(case.itertext())
+    assert "ATTACHMENT|../../etc/passwd" in texts
+    assert "[[ATTACHMENT" not in texts

@@ -161,7 +161,7 @@ def test_how_long_it_took_before_is_of_the_newest_run_that_tells(tmp_path: Path)
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_on_a_terminal_it_goes_with_the_run(tmp_path: Path, jobs: str) -> None:
     chosen = ["run", "--system", "bare", "-k", "entry_reset or calm", "-j", jobs]
-    with terminal(tmp_path, *chosen, COLUMNS="150", LINES="40") as shown:
+    with terminal(tmp_path, *chosen, COLUMNS="150", LINES="40", CI="") as shown:
         while not SHOWN.search(shown.shown):
             shown.read_until("entry_reset[default]")
         shown.read_until("AS EXPECTED")
@@ -172,7 +172,7 @@ def test_on_a_terminal_it_goes_with_the_run(tmp_path: Path, jobs: str) -> None:
     assert re.search(r"^ok +entry_reset\[default\] +holds", plain, re.MULTILINE), plain
 
 
-@pytest.mark.parametrize("environ", [{"TERM": "dumb"}])
+@pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"CI": "true"}], ids=str)
 def test_elsewhere_lines_are_all(tmp_path: Path, environ: dict[str, str]) -> None:
     with terminal(tmp_path, "run", "--system", "bare", "-k", "calm", **environ) as shown:
         assert "... calm[default]" in shown.read_until("AS EXPECTED")
