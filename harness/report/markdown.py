@@ -25,7 +25,7 @@ _NEAREST = 5
 _REASONS = 6
 _SAFE_CODE = re.compile(r"[\w .,:;/=()\[\]{}%+*'\"!?@#~^$&-]+")
 _MARKUP = re.compile(
-    r"[\\`*\[\]<>|~#!$&@]|(?<!\w)_|_(?!\w)|(?<=:)//|(?<=www)\.|^[-+=]|^\d{1,9}[.)](?=\s|$)", re.IGNORECASE
+    r"@+|[\\`*\[\]<>|~#!$&]|(?<!\w)_|_(?!\w)|(?<=:)//|(?<=www)\.|^[-+=]|^\d{1,9}[.)](?=\s|$)", re.IGNORECASE
 )
 
 
@@ -98,6 +98,8 @@ def prose(text: str) -> str:
 
 
 def _escape(found: re.Match[str]) -> str:
+    if found[0].startswith("@"):  # a mention is looked for in what is shown, so that a backslash is no help
+        return f"`{found[0]}`"
     return f"{found[0][:-1]}\\{found[0][-1]}"
 
 

@@ -88,6 +88,14 @@ def test_foreign_text_shows_as_it_stands(text: str, write: Callable[[str], str])
     assert kinds(f"| a | b |\n| --- | --- |\n| {write(text)} | end |\n") <= OURS
 
 
+@pytest.mark.parametrize("text", ["@you", "a@example.com", "@@org/team @x", "`@you`", "\\@you"])
+def test_whom_a_text_names_is_not_called(text: str) -> None:
+    """GitHub looks for mentions and addresses in what is shown outside of code: there is no @ left."""
+    outside = [child.content for token in tokens(prose(text)) for child in token.children or () if child.type == "text"]
+    assert "@" not in "".join(outside)
+    assert shown(prose(text)) == text
+
+
 @given(st.text(max_size=60))
 def test_any_text_shows_as_it_stands(text: str) -> None:
     for write in (prose, code):
