@@ -128,6 +128,9 @@ def test_hostile_texts_are_shown_and_do_nothing() -> None:
         (verdicts.exposed, ["Nothing is kept while the broker is away."]),
         (verdicts.exposed, ["as expected: a weakness reproduced: M3", "decides nothing here", "V*", "V°"]),
         (verdicts.unexposed, ["1 of 2 reproduced", "M3 was to show as no_loss violated; it holds", "H!"]),
+        (verdicts.exposed, ["Controls that fired 2 of 7", "2 of 2 weaknesses showed"]),
+        (verdicts.unexposed, ["Controls that fired 1 of 6", "1 of 2 weaknesses showed"]),
+        (verdicts.green, ["Controls that fired 0 of 6 promises: none was to be broken here on purpose"]),
         (verdicts.empty, ["Nothing was judged. This run says nothing", "Exit code 2", "0 of 0"]),
     ],
 )  # fmt: skip
