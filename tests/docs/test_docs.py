@@ -259,8 +259,9 @@ def test_every_page_is_linked() -> None:
     assert [shown(page) for page in PAGES if page.is_relative_to(DOCS) and page not in linked] == []
 
 
-def test_the_picture_is_small() -> None:
-    assert 0 < (DOCS / "report.png").stat().st_size < 300_000
+@pytest.mark.parametrize("name", ["report.png", "timeline.png"])
+def test_the_pictures_are_small(name: str) -> None:
+    assert 0 < (DOCS / name).stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)
