@@ -12,9 +12,10 @@ from pathlib import Path
 
 from harness.history.reader import History
 from harness.history.recorder import Recorder, write_meta
-from harness.observe import noise
 from harness.observe._witness import asked
 from harness.observe.noise import WITNESS, Noise
+
+from .lab import until
 
 CORES = os.cpu_count() or 1
 
@@ -40,7 +41,7 @@ async def test_it_tells_who_used_the_cores(tmp_path: Path) -> None:
         told.witnessed("3.00")
         told.witnessed("5.00")
         watching = asyncio.create_task(told.watch())
-        await asyncio.sleep(2.5 * noise.EVERY_S)
+        await until(lambda: len(History.open(tmp_path).lines("noise")) > 1, within_s=30)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     recorder.close()
