@@ -6,6 +6,7 @@ A run keeps room on its disk for what it came to: a disk that fills up with hist
 from __future__ import annotations
 
 import errno
+import glob
 import os
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def sync_folder(folder: Path) -> None:
 
 def _write(path: Path, text: str, *, synced: bool) -> None:
     half = path.with_name(f".{path.name}.{os.getpid()}")
+    _clear(path)
     try:
         with half.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -66,3 +68,11 @@ def _write(path: Path, text: str, *, synced: bool) -> None:
             sync_folder(path.parent)
     finally:
         half.unlink(missing_ok=True)
+
+
+def _clear(path: Path) -> None:
+    """Removes what others, who were killed in the middle, left half written of this file."""
+    for half in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        writer = half.suffix.removeprefix(".")
+        if writer.isdigit() and not Path("/proc", writer).exists():
+            half.unlink(missing_ok=True)
