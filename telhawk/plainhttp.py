@@ -10,7 +10,7 @@ import re
 import socketserver
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -23,10 +23,10 @@ IDLE_S = 75
 
 
 class Refusal(Exception):
-    """The request is answered with this status, for this reason."""
+    """The request is answered with this status, for this reason; `allowed` are the methods of the route it is for."""
 
-    def __init__(self, status: int, kind: str, reason: str) -> None:
-        self.status, self.kind, self.reason = status, kind, reason
+    def __init__(self, status: int, kind: str, reason: str, allowed: Collection[str] = ()) -> None:
+        self.status, self.kind, self.reason, self.allowed = status, kind, reason, allowed
         super().__init__(reason)
 
 
@@ -72,14 +72,14 @@ class JsonServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__((host, port), _Handler)
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
-        """The answer to one request; a mistake of ours is told to the client as no more than that."""
+        """The answer to one request. Raises Refusal; a mistake of ours is told to the client as no more than that."""
         try:
             return self._answer(method, target, headers, body)
-        except Refusal as refusal:
-            return refusal.status, self.refused(refusal)
+        except Refusal:
+            raise
         except Exception:
             traceback.print_exc()
-            return 500, self.refused(Refusal(500, "internal_error", "the request failed"))
+            raise Refusal(500, "internal_error", "the request failed") from None
 
     def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
         try:
@@ -87,16 +87,16 @@ class JsonServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         except ValueError as error:
             raise Refusal(400, "bad_request", f"{target!r}: {error}"[:200]) from None
         path = unquote(url.path)
-        known = False
-        for allowed, pattern, handler in self.routes:
+        allowed = set()
+        for served, pattern, handler in self.routes:
             if match := pattern.fullmatch(path):
-                known = True
-                if allowed == method:
+                allowed.add(served)
+                if served == method:
                     values = parse_qs(url.query, keep_blank_values=True)
                     parameters = {name: found[-1] for name, found in values.items()}
                     return handler(Request(match.groups(), parameters, headers, body))
-        if known:
-            raise Refusal(405, "method_not_allowed", f"{method} {path}"[:200])
+        if allowed:
+            raise Refusal(405, "method_not_allowed", f"{method} {path}"[:200], allowed)
         raise Refusal(404, "not_found", f"{method} {path}"[:200])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -117,16 +117,23 @@ class _Handler(BaseHTTPRequestHandler):
             body = self._body()
         except Refusal as refusal:
             self.close_connection = True  # what follows on the connection is not known
-            self._send(refusal.status, self.server.refused(refusal))
+            self._refuse(refusal)
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._send(*self.server.answer(self.command, self.path, headers, body))
+        try:
+            answer = self.server.answer(self.command, self.path, headers, body)
+        except Refusal as refusal:
+            self._refuse(refusal)
+        else:
+            self._send(*answer)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_TRACE = _serve
 
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:
             raise Refusal(411, "length_required", "a body with Content-Length is wanted")
+        if self.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise Refusal(415, "unsupported_media_type", "a body without Content-Encoding is wanted")
         length = self.headers.get("Content-Length", "0")
         if not length.isascii() or not length.isdigit() or len(length) > 18:
             raise Refusal(400, "bad_request", "Content-Length is no number")
@@ -137,11 +144,17 @@ class _Handler(BaseHTTPRequestHandler):
             raise ConnectionResetError("the body was cut")
         return body
 
-    def _send(self, status: int, answer: object) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
+        headers = {"Allow": ", ".join(sorted(refusal.allowed))} if refusal.allowed else {}
+        self._send(refusal.status, self.server.refused(refusal), headers)
+
+    def _send(self, status: int, answer: object, headers: Mapping[str, str] | None = None) -> None:
         data = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
@@ -152,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         status = HTTPStatus(code)
         kind = status.phrase.lower().replace(" ", "_").replace("-", "_")
-        self._send(code, self.server.refused(Refusal(code, kind, (message or status.phrase)[:200])))
+        self._refuse(Refusal(code, kind, (message or status.phrase)[:200]))
 
     def log_message(self, format: str, *args: Any) -> None:
         """No line a request."""

@@ -12,6 +12,8 @@ from aiohttp import web
 from telhawk.wire import Malformed, parse
 
 BODY_MOST = 512 * 1024
+# What aiohttp decodes, and of what is no coding; any other it would hand on as it stands.
+ENCODINGS = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
 # aiohttp tells nobody who reads a body that a chunk of it is none: without a limit it would be read for ever.
 BODY_WITHIN_S = 10.0
 
@@ -34,7 +36,13 @@ class Refused(Exception):
 
 
 async def body_of(request: web.Request) -> Any:
-    """The request's JSON. Raises Malformed, Refused for a body that does not come, aiohttp's own for one too large."""
+    """The request's JSON.
+
+    Raises Malformed, Refused for a body that does not come or is encoded in a way that nobody here can read, aiohttp's
+    own for one too large.
+    """
+    if (encoding := request.headers.get("Content-Encoding", "identity").strip().lower()) not in ENCODINGS:
+        raise Refused(415, "unsupported-media-type", f"the body's Content-Encoding is unknown: {encoding!a}"[:200])
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
             body = await request.read()

@@ -34,7 +34,10 @@ async def typed_refusals(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPRequestEntityTooLarge:
         return problem(413, "too-large", f"a body of at most {BODY_MOST} bytes is wanted")
     except web.HTTPException as error:
-        return problem(error.status, _kind(error), f"{request.method} {request.path}"[:200])
+        refusal = problem(error.status, _kind(error), f"{request.method} {request.path}"[:200])
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            refusal.headers["Allow"] = error.headers["Allow"]
+        return refusal
     except Exception:  # a mistake of ours; the client is told no more than that
         log.exception("request failed: %r", request.path)
         return problem(500, "internal-error", "the request failed")

@@ -70,6 +70,11 @@ async def test_what_is_wrong_with_a_request(stack: Stack, hardening: str) -> Non
     await seen.refused("too-large", "POST", SUBMIT, typed=413, plain=(413, ""), data=b"x" * 600_000)
     await seen.refused("not-found", "GET", "/api/nothing", typed=404, plain=(404, "Not Found"))
     await seen.refused("method-not-allowed", "GET", SUBMIT, typed=405, plain=(405, "Method Not Allowed"))
+    encoded = {"Content-Encoding": "rot13"}
+    no_coding = (415, "unknown: 'rot13'")
+    await seen.refused(
+        "unsupported-media-type", "POST", SUBMIT, typed=415, plain=no_coding, json=QUERY, headers=encoded
+    )
     unexpected = (417, "Unknown Expect: much")  # aiohttp's own, of what no application sees
     expect = {"Expect": "much"}
     await seen.refused("expectation-failed", "POST", SUBMIT, typed=417, plain=unexpected, json=QUERY, headers=expect)

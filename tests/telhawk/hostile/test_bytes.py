@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import re
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -192,10 +193,11 @@ async def test_the_event_store_ignores_no_range_that_is_none(addresses: Addresse
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 async def test_every_method_is_answered(stack: Stack, addresses: Addresses, method: str) -> None:
     headers = {"Authorization": f"Bearer {stack.token}"}
-    for service, path in [*ROUTES, *GETS]:
+    for right, (service, path) in [*(("POST", at) for at in ROUTES), *(("GET", at) for at in GETS)]:
         answered = await asyncio.to_thread(ask, addresses[service], method, path, b"", headers)
         if method != "HEAD":
             assert answered.status == 405, (path, answered)
+            assert right in re.split(", ?", answered.headers["Allow"]), (path, answered)
             answered.must_be_typed(service)
 
 
@@ -228,6 +230,15 @@ async def test_what_is_hardly_http_is_answered(stack: Stack, addresses: Addresse
         assert answered.status in (200, 501, 505) or 400 <= answered.status < 500, (service, answered)
         answered.must_have_a_form(service)
     assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
+
+
+@pytest.mark.parametrize("coding", ["rot13", "gzip, gzip", "GZIP;q=1", "\xff"])
+async def test_a_coding_that_nobody_can_read_is_refused(stack: Stack, addresses: Addresses, coding: str) -> None:
+    headers = {"Authorization": f"Bearer {stack.token}", "Content-Encoding": coding}
+    for service, path in ROUTES:
+        answered = await asyncio.to_thread(ask, addresses[service], "POST", path, b"{}", headers)
+        assert answered.status == 415, (path, answered)
+        answered.must_be_typed(service)
 
 
 async def test_a_body_that_never_ends_is_answered(
