@@ -60,8 +60,9 @@ async def test_what_is_acknowledged_before_it_is_done_is_not_done_again(tmp_path
     found = await came(killed, tmp_path, "hasty")
     found.must_have_bitten("kill")
     left = found.said("holds", "hand-0") - found.said("did", "hand-0")
-    found.must_name(AGAIN, left, edges=1)  # it may say so, and die before it begins
-    found.must_name("no_loss", left, edges=1)
+    # It may say what it holds and die before it begins, and may have done what it dies before it says.
+    found.must_name(AGAIN, left, edges=2)
+    found.must_name("no_loss", left, edges=2)
     found.must("holds", BOUNDED)
 
 

@@ -39,7 +39,7 @@ OF_BROKER: list[Asked] = [
 OF_SERVICE: list[Asked] = [
     *CUTS,
     *TOLD,
-    ("latency", {"latency_ms": 100, "way": "from"}),
+    ("latency", {"latency_ms": 250, "way": "from"}),
     ("bandwidth", {"rate_bytes_s": 5_000}),
     ("slicer", {"size_bytes": 100, "delay_ms": 5, "way": "to"}),
     ("data_limit", {"limit_bytes": 5_000}),
