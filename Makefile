@@ -2,13 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest --dist loadfile -rfER --reruns 2 --only-rerun "THIS MACHINE WAS TOO BUSY"
 N ?= 10
 
 # Services and loads are started by the hundred: what they import is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup nightly test bench rounds lint clean lock
+.PHONY: setup nightly test trial bench rounds lint clean lock
 .DEFAULT_GOAL := nightly
 
 setup: $(VENV)/.ready
@@ -26,9 +25,10 @@ nightly: setup
 	@$(BIN)/nats-harness nightly
 
 test: setup
-	@$(PYTEST) -n 4 --no-loadscope-reorder -m "not timed and not engine"
-	@$(PYTEST) -n 2 -m timed
-	@$(PYTEST) -n 2 -m "not timed and engine"
+	@$(BIN)/python -m tests
+
+trial: setup
+	@$(BIN)/python -m tests trial
 
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -16,11 +17,29 @@ import pytest
 
 from tests.witness import Witness
 
+HERE = Path(__file__).parent
 REQUIRED = os.environ.get("NATS_HARNESS_ENGINE") == "required"
 NO_ENGINE = "needs a container engine"
 WITNESS = Witness()
-COMPUTES = frozenset({"gate", "guarantees", "history", "report", "system"})
-"""The folders whose tests start no system and wait for none."""
+# By how long they take.
+LONG = (
+    "faults/test_no_op.py",
+    "controls/test_degrades.py",
+    "runtime/test_conformance.py",
+    "sabotage/test_broker.py",
+    "sabotage/test_work.py",
+    "cases/test_outages.py",
+    "cases/test_clients.py",
+    "docs/test_guide.py",
+    "cases/test_loss.py",
+    "run/test_watching.py",
+    "test_command_line.py",
+    "faults/test_ways.py",
+    "compose/test_stack.py",
+    "survival/test_killed.py",
+    "controls/test_counted.py",
+    "survival/test_interrupted.py",
+)
 
 for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "NO_COLOR"):
     os.environ.pop(_name, None)  # what a run says to GitHub is tested by itself; elsewhere it says the same everywhere
@@ -38,8 +57,9 @@ def why_not() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits comes first, so that what only computes keeps all cores busy to the end."""
-    items.sort(key=lambda item: item.path.parent.name in COMPUTES)
+    """What takes longest begins first: one worker runs a file, and the last to end is waited for."""
+    begins = {HERE / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: begins.get(item.path, len(LONG)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -177,6 +177,9 @@ def test_elsewhere_lines_are_all(tmp_path: Path, environ: dict[str, str]) -> Non
     with terminal(tmp_path, "run", "--system", "bare", "-k", "calm", **environ) as shown:
         assert "... calm[default]" in shown.read_until("AS EXPECTED")
         assert "scenarios done" not in shown.shown
+
+
+def test_where_nobody_looks_lines_are_all(tmp_path: Path) -> None:
     done = run(tmp_path, "run", "--system", "bare", "-k", "calm")
     assert ("... calm[default]" in done.stdout, "\x1b" in done.stdout) == (True, False)
     told = run(tmp_path, "run", "--system", "bare", "-k", "calm", "--json")

@@ -1,0 +1,63 @@
+"""`python -m tests`: the tests in parts, for what may run beside what; `python -m tests trial`: those of the trial.
+
+It ends with the first part that fails. What only computes runs underneath two parts, with what they leave of the cores,
+and is shown after them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import IO
+
+TRIAL = ["tests/cases", "tests/sabotage", "tests/mutants"]
+"""What real users ran into, broken stacks, broken judges: they take as long again as all the others."""
+UNDERNEATH = ["tests/gate", "tests/guarantees", "tests/history", "tests/system"]
+LEAST_URGENT = 19
+ALONE = [f"--ignore={folder}" for folder in (*TRIAL, *UNDERNEATH)]
+COUNTED, TIMED, ENGINE = "not timed and not engine", "timed", "engine and not timed"
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def pytest(marks: str, at_once: int, *more: str, said: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """Starts those tests; those whose output is kept give way to all others."""
+    command = [sys.executable, "-m", "pytest", "-n", str(at_once), "--dist", "loadfile", "--no-loadscope-reorder"]
+    again = ["-rfER", "--reruns", "2", "--only-rerun", "THIS MACHINE WAS TOO BUSY"]
+    nice = ["nice", "-n", str(LEAST_URGENT)] if said else []
+    process = subprocess.Popen([*nice, *command, *again, "-m", marks, *more], stdout=said, stderr=said)
+    _started.append(process)
+    return process
+
+
+def main(asked: list[str]) -> int:
+    """The exit of the first part that failed."""
+    if asked:
+        return pytest("not timed", 4, *TRIAL).wait() or pytest(TIMED, 2, *TRIAL).wait()
+    if code := pytest(COUNTED, 6, *ALONE).wait():
+        return code
+    with tempfile.TemporaryFile() as said:
+        underneath = pytest(COUNTED, 2, *UNDERNEATH, said=said)
+        code = pytest(TIMED, 3, *ALONE).wait() or pytest(ENGINE, 4, *ALONE).wait()
+        if code:
+            _end()
+        code = underneath.wait() or code
+        said.seek(0)
+        sys.stdout.buffer.write(said.read())
+    return code
+
+
+def _end(*_: object) -> None:
+    """Ends what was started, which ends what it has started; then its exit is ours."""
+    for process in _started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal tells all of them
+    signal.signal(signal.SIGTERM, _end)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # services and loads are started by the hundred
+    sys.exit(main(sys.argv[1:]))
