@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 TRIAL = ["tests/cases", "tests/sabotage", "tests/mutants"]
@@ -26,8 +28,8 @@ def pytest(marks: str, at_once: int, *more: str, said: IO[bytes] | None = None) 
     """Starts those tests; those whose output is kept give way to all others."""
     command = [sys.executable, "-m", "pytest", "-n", str(at_once), "--dist", "loadfile", "--no-loadscope-reorder"]
     again = ["-rfER", "--reruns", "2", "--only-rerun", "THIS MACHINE WAS TOO BUSY"]
-    nice = ["nice", "-n", str(LEAST_URGENT)] if said else []
-    process = subprocess.Popen([*nice, *command, *again, "-m", marks, *more], stdout=said, stderr=said)
+    gives_way = _give_way if said else None
+    process = subprocess.Popen([*command, *again, "-m", marks, *more], stdout=said, stderr=said, preexec_fn=gives_way)
     _started.append(process)
     return process
 
@@ -49,15 +51,23 @@ def main(asked: list[str]) -> int:
     return code
 
 
-def _end(*_: object) -> None:
-    """Ends what was started, which ends what it has started; then its exit is ours."""
+def _give_way() -> None:
+    """Makes this process the least urgent, also to those of other sessions, of which Linux gives each its share."""
+    os.setsid()
+    os.nice(LEAST_URGENT)
+    with suppress(OSError):  # this machine shares by process alone
+        Path("/proc/self/autogroup").write_text(str(LEAST_URGENT))
+
+
+def _end(number: int = signal.SIGTERM, *_: object) -> None:
+    """Ends what was started, which ends what it has started; then its exit is ours. Its own are told by a terminal."""
     for process in _started:
-        if process.poll() is None:
+        if process.poll() is None and (number != signal.SIGINT or os.getpgid(process.pid) != os.getpgid(0)):
             process.send_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal tells all of them
+    signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # services and loads are started by the hundred
     sys.exit(main(sys.argv[1:]))
