@@ -26,7 +26,8 @@ ASKED_OF_THE_ENTRY = ("http", "http-async", "locust")
 class End(NamedTuple):
     """How a replica ended under a fault: asked to (None: it was not) and gone (NEVER_NS: it never was) at those t_ns.
 
-    `code` is its exit code, negative for a signal. What it begins from `until_ns` on is its successor's.
+    `code` is its exit code, negative for a signal. What it begins from `until_ns` on is its successor's. It heard of
+    the asking from `asking_ns` on.
     """
 
     node: str
@@ -36,11 +37,17 @@ class End(NamedTuple):
     gone_ns: int = NEVER_NS
     code: int | None = None
     until_ns: int = NEVER_NS
+    asking_ns: int = NEVER_NS
 
     @property
     def moment_ns(self) -> int:
         """When its hands were to be empty: when it was asked to stop, or died."""
         return self.gone_ns if self.asked_ns is None else self.asked_ns
+
+    @property
+    def had_ns(self) -> int:
+        """What it had by then, it had in hand; what came between this and `moment_ns`, nobody can tell."""
+        return min(self.moment_ns, self.asking_ns)
 
 
 Held = Sequence[tuple[End, Sequence["Work"]]]
@@ -56,7 +63,7 @@ def ends(history: History) -> list[End]:
 
 
 def _ends(history: History, span: FaultSpan, node: str) -> Iterator[End]:
-    since_ns, asked_ns, last = 0, None, None
+    since_ns, asked_ns, asking_ns, last = 0, None, NEVER_NS, None
     for line in history.lines("node"):
         t_ns, event = line["t_ns"], line["event"]
         if line["node"] != node or t_ns > (span.healed_ns or NEVER_NS):
@@ -64,17 +71,18 @@ def _ends(history: History, span: FaultSpan, node: str) -> Iterator[End]:
         if event == "started":
             if last is not None:
                 yield last._replace(until_ns=t_ns)
-            since_ns, asked_ns, last = t_ns, None, None
+            since_ns, asked_ns, asking_ns, last = t_ns, None, NEVER_NS, None
         elif t_ns < span.asked_ns:
             continue
         elif event == "stopping":
-            asked_ns = t_ns
+            asked_ns, asking_ns = t_ns, line.get("from_ns", t_ns)
         elif event == "exited":
-            last = End(node, span.id, since_ns, asked_ns, t_ns, line.get("code", -line.get("signal", 0)))
+            code = line.get("code", -line.get("signal", 0))
+            last = End(node, span.id, since_ns, asked_ns, t_ns, code, asking_ns=asking_ns)
     if last is not None:
         yield last
     elif asked_ns is not None:
-        yield End(node, span.id, since_ns, asked_ns)
+        yield End(node, span.id, since_ns, asked_ns, asking_ns=asking_ns)
 
 
 @dataclass(slots=True)
@@ -157,18 +165,18 @@ def _works(history: History) -> Mapping[OpId, Work]:
 
 
 def in_hand(history: History, end: End) -> list[Work]:
-    """What a replica had in hand at its moment, by id.
+    """What a replica had in hand when it ended or was being asked to, by id.
 
     A worker: what it had begun last of all, in that life, and whose end nobody had heard of. The entry: what it was
     being asked, and what it had accepted and told nobody the end of.
     """
     if end.node == history.meta["entry"]:
-        return [work for work in works(history).values() if _at_entry(history, work, end.moment_ns)]
+        return [work for work in works(history).values() if _at_entry(history, work, end.had_ns)]
     return [
         work
         for work in works(history).values()
-        if work.heard_ns > end.moment_ns
-        and (last := work.last_begun(end.moment_ns))[1] == end.node
+        if work.heard_ns > end.had_ns
+        and (last := work.last_begun(end.had_ns))[1] == end.node
         and last[0] >= end.since_ns
     ]
 

@@ -18,7 +18,7 @@ KINDS: Mapping[str, str] = {
     "phase": "name (start, ready, load, steady, stop, final ...), from_ns, to_ns; t_ns is to_ns",
     "node": (
         "node, event (started, ready, stopping, exited, paused, resumed, listening, not ready), pid?, code?, signal?,"
-        " why?"
+        " why?, from_ns? (stopping: when the asking began)"
     ),
     "link": (
         "source, target, event (made, open, refusing, cut, slowed, impaired, lost, mended, replaced), how?, way?,"

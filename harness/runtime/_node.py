@@ -272,9 +272,9 @@ class SystemNode:
     ) -> tuple[int, int]:
         """See Node."""
         self._expected = True
-        process = self._running
+        process, from_ns = self._running, monotonic_ns()
         asked_ns = await process.ask(by or self._known_recipe.stop_signal)
-        self._line("stopping", t_ns=asked_ns, pid=process.pid)
+        self._line("stopping", t_ns=asked_ns, from_ns=from_ns, pid=process.pid)
         if signalled is not None:
             signalled(asked_ns)
         try:

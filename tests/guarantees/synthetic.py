@@ -185,11 +185,13 @@ class Story:
         number: int = 2,
         bit: bool = True,
         gone_ns: int = 0,
+        asking: float | None = None,
     ) -> None:
-        """A node that was asked to stop, or killed, at `at`; gone then, and started and healed at `back`."""
+        """A node that was asked to stop (from `asking` on), or killed, at `at`; gone then, and back and healed then."""
         self.fault(at, back, "terminate" if asked else "kill", links=(), nodes=(node,), number=number, bit=bit)
         if asked:
-            self.line("node", at, node=node, event="stopping")
+            began = {} if asking is None else {"from_ns": t(asking)}
+            self.line("node", at, node=node, event="stopping", **began)
         how = {"signal": -code} if code < 0 else {"code": code}
         self.line("node", gone, ns=gone_ns, node=node, event="exited", expected=True, **how)
         self.line("node", back, node=node, event="started")

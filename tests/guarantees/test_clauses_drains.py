@@ -206,6 +206,23 @@ def test_what_the_entry_was_being_asked_is_in_its_hands(outcome: Outcome | None,
     assert (finding.verdict, finding.counted) == (verdict, 6)
 
 
+@pytest.mark.parametrize(("asking", "verdict", "counted"), [(None, INCONCLUSIVE, 6), (ASKED - 11, HOLDS, 5)])
+def test_what_came_while_it_was_being_asked_is_in_nobodys_hands(
+    asking: float | None, verdict: Verdict, counted: int
+) -> None:
+    """An engine takes its time to ask; what comes meanwhile may be refused, and may be taken."""
+    with story() as told:
+        told.load(0, END)
+        told.expect("drains")
+        told.work(1_000, ASKED - 200)
+        for n in range(5):
+            told.result(told.op(ASKED - 50 + n), ASKED + 400)
+        told.op(ASKED - 10, None, took=5)
+        told.down(ENTRY, ASKED, gone=GONE, code=0, back=BACK, asking=asking)
+        finding = came_out(told, FINISHES)
+    assert (finding.verdict, finding.counted) == (verdict, counted)
+
+
 # ---- stops_taking ---------------------------------------------------------------------------------------------------
 
 

@@ -277,6 +277,11 @@ async def test_terminate_asks_and_tells_the_exit_code(opened: Opener, lines: Lin
     t_ns, code = await runtime.nodes["store-0"].terminate(grace_s=5, signalled=asked_ns.append)
     assert before_ns < asked_ns[0] <= t_ns < before_ns + 4e9
     assert code == 3
+    (stopping,) = lines.of("node", event="stopping")
+    asking_ns = stopping["from_ns"]
+    assert isinstance(asking_ns, int)
+    assert before_ns < asking_ns <= asked_ns[0]
+    assert stopping["t_ns"] == asked_ns[0]
     assert lines.of("node", event="exited", code=3, expected=True)
 
 
