@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from tests.witness import AGAIN
+
 TRIAL = ["tests/cases", "tests/sabotage", "tests/mutants"]
 """What real users ran into, broken stacks, broken judges: they take as long again as all the others."""
 UNDERNEATH = ["tests/gate", "tests/guarantees", "tests/history", "tests/system"]
@@ -27,9 +29,9 @@ _started: list[subprocess.Popen[bytes]] = []
 def pytest(marks: str, at_once: int, *more: str, said: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
     """Starts those tests; those whose output is kept give way to all others."""
     command = [sys.executable, "-m", "pytest", "-n", str(at_once), "--dist", "loadfile", "--no-loadscope-reorder"]
-    again = ["-rfER", "--reruns", "2", "--only-rerun", "THIS MACHINE WAS TOO BUSY"]
+    chosen = ["-rfER", *AGAIN, "-m", marks, *more]
     gives_way = _give_way if said else None
-    process = subprocess.Popen([*command, *again, "-m", marks, *more], stdout=said, stderr=said, preexec_fn=gives_way)
+    process = subprocess.Popen([*command, *chosen], stdout=said, stderr=said, preexec_fn=gives_way)
     _started.append(process)
     return process
 
@@ -45,10 +47,10 @@ def main(asked: list[str]) -> int:
         code = pytest(TIMED, 3, *ALONE).wait() or pytest(ENGINE, 4, *ALONE).wait()
         if code:
             _end()
-        code = underneath.wait() or code
+        last = underneath.wait()
         said.seek(0)
         sys.stdout.buffer.write(said.read())
-    return code
+    return code or last
 
 
 def _give_way() -> None:
@@ -69,5 +71,4 @@ def _end(number: int = signal.SIGTERM, *_: object) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # services and loads are started by the hundred
     sys.exit(main(sys.argv[1:]))

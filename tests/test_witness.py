@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.witness import AGAIN
+
 ROOT = Path(__file__).parent.parent
 CONFTEST = f"""
 import sys
@@ -35,7 +37,6 @@ def test_it(tmp_path_factory):
 def test_only_a_stall_excuses(stalls: bool, told: str, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_once.py").write_text(FAILS_ONCE.replace("STALLS", str(stalls)))
-    again = ["--reruns", "2", "--only-rerun", "THIS MACHINE WAS TOO BUSY"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", *again, tmp_path]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", *AGAIN, tmp_path]
     done = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert told in done.stdout, done.stdout + done.stderr

@@ -16,6 +16,8 @@ from time import monotonic, sleep
 MOMENT_S = 0.01
 LATE_S = 0.25
 """A test may be excused from here on. What tests wait for, they give twice the time, or half a second."""
+AGAIN = ["--reruns", "2", "--only-rerun", "THIS MACHINE WAS TOO BUSY"]
+"""How pytest is told to ask again who was excused, or who says so of a verdict's own noise, and nobody else."""
 GIVES_WAY = 5
 """As nice as services of a system are, which wait for a core before we do."""
 

@@ -47,6 +47,15 @@ def stopped(told: Story, node: str = OTHER, *, held: int = 5, **down: Any) -> li
     return has
 
 
+def busy_entry(told: Story) -> None:
+    """Work that goes well, and an entry with five operations in hand when it is asked to stop."""
+    told.load(0, END)
+    told.expect("drains")
+    told.work(1_000, ASKED - 200)
+    for n in range(5):
+        told.result(told.op(ASKED - 50 + n), ASKED + 400)
+
+
 @pytest.mark.parametrize("node", [OTHER, ENTRY])
 def test_a_replica_that_hands_over_keeps_every_clause(node: str) -> None:
     with story() as told:
@@ -193,11 +202,7 @@ def test_where_no_attempt_is_told_beginning_it_twice_is_one_too_many() -> None:
 @pytest.mark.parametrize(("outcome", "verdict"), [(Outcome.OK, HOLDS), (Outcome.FAIL, HOLDS), (None, INCONCLUSIVE)])
 def test_what_the_entry_was_being_asked_is_in_its_hands(outcome: Outcome | None, verdict: Verdict) -> None:
     with story() as told:
-        told.load(0, END)
-        told.expect("drains")
-        told.work(1_000, ASKED - 200)
-        for n in range(5):
-            told.result(told.op(ASKED - 50 + n), ASKED + 400)
+        busy_entry(told)
         asking = told.op(ASKED - 10, outcome, took=100)
         if outcome is Outcome.OK:
             told.result(asking, ASKED + 400)
@@ -212,11 +217,7 @@ def test_what_came_while_it_was_being_asked_is_in_nobodys_hands(
 ) -> None:
     """An engine takes its time to ask; what comes meanwhile may be refused, and may be taken."""
     with story() as told:
-        told.load(0, END)
-        told.expect("drains")
-        told.work(1_000, ASKED - 200)
-        for n in range(5):
-            told.result(told.op(ASKED - 50 + n), ASKED + 400)
+        busy_entry(told)
         told.op(ASKED - 10, None, took=5)
         told.down(ENTRY, ASKED, gone=GONE, code=0, back=BACK, asking=asking)
         finding = came_out(told, FINISHES)
@@ -260,11 +261,7 @@ def test_what_it_begins_anew_is_not_taken_and_what_its_successor_takes_is_not_it
 )
 def test_an_entry_takes_what_it_accepts(at: float, took: float, outcome: Outcome, verdict: Verdict) -> None:
     with story() as told:
-        told.load(0, END)
-        told.expect("drains")
-        told.work(1_000, ASKED - 200)
-        for n in range(5):
-            told.result(told.op(ASKED - 50 + n), ASKED + 400)
+        busy_entry(told)
         for n in range(5):
             told.op(ASKED + 500 + n, Outcome.FAIL)
         op = told.op(at, outcome, took=took)
