@@ -104,6 +104,10 @@ class Crossing(ABC):
     async def first_answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Waits until a fresh connection's upstream has answered."""
 
+    @abstractmethod
+    async def rest(self, reader: asyncio.StreamReader) -> None:
+        """Reads that answer to its end."""
+
     @property
     @abstractmethod
     def old(self) -> bool:
@@ -160,6 +164,8 @@ class Crossing(ABC):
                 try:
                     await self.first_answer(reader, writer)
                     got_ns = monotonic_ns()
+                    # A proxy hangs that removes a toxic which still holds a piece of it for a client that is gone.
+                    await self.rest(reader)
                 finally:
                     writer.transport.abort()
         except OSError as problem:
@@ -212,6 +218,10 @@ class NatsCrossing(Crossing):
         """The server's greeting."""
         if not await reader.read(1):
             raise ConnectionResetError("EOF")
+
+    async def rest(self, reader: asyncio.StreamReader) -> None:
+        """A greeting is one line."""
+        await reader.readline()
 
     @property
     def old(self) -> bool:
@@ -279,6 +289,10 @@ class HttpCrossing(Crossing):
         writer.write(_http.request(*self.order.through, self.order.path, close=True))
         if not await reader.read(1):
             raise ConnectionResetError("EOF")
+
+    async def rest(self, reader: asyncio.StreamReader) -> None:
+        """It was the last that was asked for."""
+        await reader.read()
 
     @property
     def old(self) -> bool:

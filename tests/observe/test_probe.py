@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 from harness.history import probes
 from harness.history.probes import Way
 from harness.observe.probe import Probe
-from harness.runtime.contract import How
+from harness.runtime.contract import How, LinkKey
 from harness.runtime.contract import Way as Direction
 
 from .lab import LINK, MS, NONCE, Act, Lab, client, held, lab, until
@@ -32,6 +32,36 @@ CUTS: list[tuple[How, Direction, tuple[Way, ...]]] = [
 WEB = ("app-0", "web-0")
 both = pytest.mark.parametrize("kind", ["processes", pytest.param("containers", marks=pytest.mark.engine)])
 """In containers the probe runs in the hub."""
+
+
+SYSTEM = """
+[system]
+name = "web"
+[broker]
+version = "2.12.8"
+[services.web]
+role = "dependency"
+command = ["{python}", "WEB", "{port}"]
+ports = { http = 3000 }
+ready = "/"
+[services.app]
+role = "entry"
+command = ["sleep", "1000"]
+ports = { http = 3001 }
+env = { WEB_URL = "{web.url}" }
+[workloads.messages]
+kind = "jetstream"
+rate = 1
+publish = { url = "{broker.url}", subject = "bare.work" }
+stream = "BARE"
+"""
+
+
+def written(folder: Path) -> str:
+    """The file of a system with a link between services."""
+    path = folder / "system.toml"
+    path.write_text(SYSTEM.replace('WEB"', f'{Path(__file__).with_name("web.py")}"'))
+    return str(path)
 
 
 @asynccontextmanager
@@ -140,6 +170,27 @@ async def test_latency_is_measured(tmp_path: Path) -> None:
         assert 110 < under - before < 200
 
 
+@pytest.mark.parametrize(("system", "key"), [("bare", LINK), ("web", WEB)])
+async def test_no_fresh_connection_leaves_while_an_answer_is_on_its_way(
+    tmp_path: Path, system: str, key: LinkKey
+) -> None:
+    """A proxy that has a piece for a client that is gone may hang when its toxic is removed."""
+    async with probing(tmp_path, written(tmp_path) if system == "web" else system) as (opened, probe):
+        link, said = opened.runtime.links[key], list[str]()
+        link.subscribe(lambda _, line: said.append(str(line.get("message"))))
+        await link.impair("slicer", {"average_size": 8, "size_variation": 0, "delay": 10_000}, "from")
+        await probe.watch(1, key, wait=False)
+
+        def fresh() -> int:
+            return sum(record.got_ns is not None for record in probes.records(opened.history, 1, key, "fresh"))
+
+        await until(lambda: fresh() >= 3, within_s=10)
+        await link.mend()
+        await probe.stop(1)
+        assert "Could not write to destination" not in said
+        assert not opened.history.lines("trouble")
+
+
 @both
 async def test_a_broker_that_dies_and_returns(tmp_path: Path, kind: str) -> None:
     async with probing(tmp_path, kind=kind) as (opened, probe):
@@ -173,33 +224,8 @@ async def test_a_link_that_is_not_well_to_begin_with(tmp_path: Path) -> None:
         assert set(errors) <= {"unanswered"}, "the one under way at the stop"
 
 
-SYSTEM = """
-[system]
-name = "web"
-[broker]
-version = "2.12.8"
-[services.web]
-role = "dependency"
-command = ["{python}", "WEB", "{port}"]
-ports = { http = 3000 }
-ready = "/"
-[services.app]
-role = "entry"
-command = ["sleep", "1000"]
-ports = { http = 3001 }
-env = { WEB_URL = "{web.url}" }
-[workloads.messages]
-kind = "jetstream"
-rate = 1
-publish = { url = "{broker.url}", subject = "bare.work" }
-stream = "BARE"
-"""
-
-
 async def test_http_is_asked_round(tmp_path: Path) -> None:
-    path = tmp_path / "system.toml"
-    path.write_text(SYSTEM.replace('WEB"', f'{Path(__file__).with_name("web.py")}"'))
-    async with probing(tmp_path, str(path)) as (opened, probe):
+    async with probing(tmp_path, written(tmp_path)) as (opened, probe):
         link, web = opened.runtime.links[WEB], opened.runtime.nodes["web-0"]
         await probe.watch(1, WEB)
         acts: list[tuple[Act, Act]] = [
