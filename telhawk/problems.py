@@ -92,6 +92,10 @@ async def serving(
         try:
             yield
         finally:
+            for socket in listening.sockets:
+                loop.remove_reader(socket.fileno())
+            # In this turn who was accepted by now gets a connection: for a closed server asyncio forgets its socket.
+            await asyncio.sleep(0)
             listening.close()
     finally:
         await runner.cleanup()

@@ -15,6 +15,7 @@ from harness.history.reader import History
 from harness.history.rows import Operation, Outcome, Sighting, Step
 from harness.load._config import OP, PAD
 from harness.load.kinds._http import session
+from tests.listening import listening
 from tests.load.lab import Lab, by_workload, http, load, stub, until
 
 REFUSED = ("refused", Outcome.FAIL, 503, "status 503 about:overload retry-after 5")
@@ -190,10 +191,9 @@ async def test_even_a_request_that_may_be_repeated_is_sent_once() -> None:
             if requests > 1:
                 break
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
 
-    async with await asyncio.start_server(answer_the_first, "127.0.0.1", 0) as server, session() as client:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with listening(answer_the_first) as port, session() as client:
+        url = f"http://127.0.0.1:{port}/"
         async with client.put(url) as response:
             await response.read()
         with pytest.raises(aiohttp.ServerDisconnectedError):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, monotonic_ns
@@ -137,32 +137,6 @@ async def until(true: Callable[[], object], *, within_s: float) -> None:
     while not true():
         assert monotonic() < deadline, f"not within {within_s} s"
         await asyncio.sleep(0.02)
-
-
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
-
-
-@asynccontextmanager
-async def serving(answer: Answer) -> AsyncIterator[int]:
-    """A server on loopback that answers each connection so, and closes it; its port.
-
-    At the end it waits until each has ended, so that nothing is left open for another test to find.
-    """
-    still_open: set[asyncio.StreamWriter] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        still_open.add(writer)
-        try:
-            await answer(reader, writer)
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-            still_open.discard(writer)
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield int(server.sockets[0].getsockname()[1])
-        await until(lambda: not still_open, within_s=5)
 
 
 async def held(seconds: float) -> int:

@@ -20,8 +20,9 @@ from harness.history.rows import OpId, Sighting, Step
 from harness.observe import effects
 from harness.observe.effects import Direct, Effects
 from harness.system.model import Effects as Table
+from tests.listening import listening
 
-from .lab import MS, NONCE, serving, until
+from .lab import MS, NONCE, until
 
 TABLE = Table(
     url="{store.url}/executions?after={cursor}",
@@ -66,7 +67,7 @@ async def store() -> AsyncIterator[Store]:
         head = await reader.readuntil(b"\r\n\r\n")
         writer.write(kept.answer(int(head.split(b"after=")[1].split(b" ")[0])))
 
-    async with serving(serve) as port:
+    async with listening(serve) as port:
         kept.url = f"http://127.0.0.1:{port}"
         yield kept
 

@@ -16,8 +16,9 @@ from harness.history.reader import History
 from harness.history.recorder import Recorder
 from harness.observe import _http, health
 from harness.observe.health import Health
+from tests.listening import listening
 
-from .lab import NONCE, serving, until
+from .lab import NONCE, until
 
 TARGET = ("web-0", "ready")
 
@@ -58,7 +59,7 @@ class Watched:
 @asynccontextmanager
 async def watched(folder: Path) -> AsyncIterator[Watched]:
     recorder, replica = Recorder(folder, name="runner", nonce=NONCE), Replica()
-    async with serving(replica.serve) as replica.port, asyncio.TaskGroup() as group:
+    async with listening(replica.serve) as replica.port, asyncio.TaskGroup() as group:
         observer = Health(recorder, {TARGET: f"http://127.0.0.1:{replica.port}/readyz"})
         watching = group.create_task(observer.watch())
         yield Watched(replica, observer, folder)

@@ -8,8 +8,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.observe import _http
-
-from .lab import serving
+from tests.listening import listening
 
 
 @asynccontextmanager
@@ -26,7 +25,7 @@ async def answering(*pieces: bytes, hold: bool = False) -> AsyncIterator[str]:
             await reader.read()
         ended.set()
 
-    async with serving(answer) as port:
+    async with listening(answer) as port:
         yield f"http://127.0.0.1:{port}/a?b=1"
         await ended.wait()
 

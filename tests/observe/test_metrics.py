@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from harness.history.reader import History
 from harness.history.recorder import Recorder
 from harness.observe import metrics
 from harness.observe.metrics import Metrics, Target, read
+from tests.listening import close
 
 from .lab import NONCE, until
 
@@ -42,17 +43,24 @@ class Service:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[Service, str, web.AppRunner]]:
+async def served() -> AsyncIterator[tuple[Service, str, Callable[[], Awaitable[None]]]]:
     service, app = Service(), web.Application()
     app.router.add_get("/metrics", service.tell)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     server = runner.server
     assert server is not None
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield service, f"http://127.0.0.1:{runner.addresses[0][1]}/metrics", runner
-    service.released.set()
-    await runner.cleanup()  # which knows nothing of a connection that comes as it closes
+    listens = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    port = listens.sockets[0].getsockname()[1]
+
+    async def end() -> None:
+        service.released.set()
+        if listens.is_serving():
+            await close(listens)
+            await runner.cleanup()
+
+    yield service, f"http://127.0.0.1:{port}/metrics", end
+    await end()
     await until(lambda: len(asyncio.all_tasks()) == 1 and not server.connections, within_s=5)
 
 
@@ -105,10 +113,10 @@ async def test_every_scrape_that_fails_is_kept(
 async def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the replica has a process that is its failure; without one it is a gap, until it answers again."""
     runs = True
-    async with served() as (service, url, runner):
+    async with served() as (service, url, end):
         async with scraping(tmp_path, url, monkeypatch, lambda: runs) as lines:
             await until(lambda: service.scrapes, within_s=5)
-            await runner.cleanup()
+            await end()
             await until(lambda: lines()[-1].get("error"), within_s=5)
             runs = False
             await until(lambda: lines("gap"), within_s=5)

@@ -11,8 +11,9 @@ from time import monotonic
 import pytest
 
 from harness.runtime import _nats
+from tests.listening import listening
 
-from .lab import lab, serving
+from .lab import lab
 
 INFO = b'INFO {"server_id":"N","nonce":"x"}\r\n'
 
@@ -35,7 +36,7 @@ async def saying(*pieces: bytes, greets: bool = True, after: bytes = b"") -> Asy
         await reader.read()
         ended.set()
 
-    async with serving(serve) as port:
+    async with listening(serve) as port:
         yield port
         await asyncio.wait_for(ended.wait(), 5)
 

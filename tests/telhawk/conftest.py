@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from telhawk.problems import serving
 from telhawk.search.__main__ import run as run_search
 from telhawk.settings import Settings
 from telhawk.web.__main__ import run as run_web
+from tests.listening import listening
 from tests.stopping import stand_still
 
 NATS_SERVER = Path(sys.executable).with_name("nats-server")
@@ -93,26 +94,22 @@ class Broker:
 class Link:
     """A relay to a port, which can stop passing bytes on, or drop them, without closing anything."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, port: int = 0) -> None:
         self._target = target_port
         self._passing = asyncio.Event()
         self._passing.set()
         self.dropping = False
         self.accepted = 0
-        self.port = 0
+        self.port = port
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._listens = AsyncExitStack()
 
     async def __aenter__(self) -> Link:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._listens.enter_async_context(listening(self._relay, self.port))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        await self._server.wait_closed()
+        await self._listens.aclose()
 
     def freeze(self) -> None:
         self._passing.clear()
@@ -126,19 +123,21 @@ class Link:
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        self._writers.add(writer)
-        with suppress(OSError):
+        with suppress(OSError), self._cuttable(writer):
             back, forth = await asyncio.open_connection("127.0.0.1", self._target)
-            self._writers.add(forth)
-            try:
+            with self._cuttable(forth):
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._pump(reader, forth))
                     both.create_task(self._pump(back, writer))
-            finally:
-                self._writers.discard(forth)
-                forth.transport.abort()
-        self._writers.discard(writer)
-        writer.transport.abort()
+
+    @contextmanager
+    def _cuttable(self, writer: asyncio.StreamWriter) -> Iterator[None]:
+        self._writers.add(writer)
+        try:
+            yield
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -323,20 +323,7 @@ async def test_an_event_store_that_is_away_for_four_seconds_is_survived(
         query_ids.append(await stack.submit("marker:x"))
         await asyncio.sleep(0.05)
     store.asked.clear()
-    async with LinkAt(port, store):
+    async with Link(int(store.url.rsplit(":", 1)[1]), port):  # where the other was
         for query_id in query_ids:
             assert (await stack.answered(query_id))["status"] == "complete"
     assert max(int(headers["X-Attempt"]) for headers in store.asked) <= 3
-
-
-class LinkAt(Link):
-    """A relay that stands at a port which another has left."""
-
-    def __init__(self, port: int, store: FakeStore) -> None:
-        super().__init__(int(store.url.rsplit(":", 1)[1]))
-        self._at = port
-
-    async def __aenter__(self) -> Link:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self._at)
-        self.port = self._at
-        return self

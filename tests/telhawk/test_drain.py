@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import time
+from contextlib import suppress
 
 import aiohttp
 import nats
 import pytest
+from aiohttp import web
 
+from telhawk.problems import serving
 from telhawk.search.worker import AT_ONCE
 from tests.telhawk.conftest import Broker, FakeStore, Stack, free_port, until
 
@@ -143,6 +147,20 @@ async def test_a_worker_ends_within_its_grace_whatever_hangs(stack: Stack, store
     assert await asyncio.wait_for(worker.wait(), 10) == 0
     assert time.monotonic() - start_s < 10
     broker.resume()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_comes_as_a_service_stops_is_closed(turns: int) -> None:
+    """It is accepted, made and given a handler in one turn of the loop each."""
+    port = free_port()
+    with socket.socket() as client:
+        client.settimeout(5)
+        async with serving(web.Application(), "127.0.0.1", port):
+            client.connect(("127.0.0.1", port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
 
 
 @pytest.mark.parametrize("hardening", ["drain", "all"])
