@@ -73,11 +73,15 @@ def request(
     return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    """The next answer to a GET on a connection. Raises ConnectionError where it ends before, or speaks no HTTP."""
+async def read_answer(reader: asyncio.StreamReader, begun: bytes = b"") -> Answer:
+    """The next answer to a GET on a connection, of which `begun` was read already.
+
+    Raises ConnectionError where it ends before, or speaks no HTTP.
+    """
     try:
         while True:
-            version, _, rest = (await _line(reader)).partition(" ")
+            line, begun = begun.decode("latin-1") + await _line(reader), b""
+            version, _, rest = line.partition(" ")
             if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
                 raise ConnectionError("what answers there speaks no HTTP/1")
             status, headers = int(rest[:3]), await _headers(reader)

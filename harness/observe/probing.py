@@ -43,6 +43,7 @@ READY_AFTER = 10
 
 Way = Literal["to", "from", "round", "fresh", "end"]
 Keeper = Callable[[], Coroutine[None, None, None]]
+Begins = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,8 @@ class Crossing(ABC):
         """Sends record n; or why that cannot be."""
 
     @abstractmethod
-    async def first_answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Waits until a fresh connection's upstream has answered."""
-
-    @abstractmethod
-    async def rest(self, reader: asyncio.StreamReader) -> None:
-        """Reads that answer to its end."""
+    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begins: Begins) -> None:
+        """Hears what a fresh connection's upstream answers to its end, and says when it begins. Raises OSError."""
 
     @property
     @abstractmethod
@@ -157,15 +154,19 @@ class Crossing(ABC):
             await asyncio.sleep(FRESH_EVERY_S)
 
     async def _fresh(self) -> None:
-        n, sent_ns, got_ns, error = self._number("fresh"), monotonic_ns(), None, "unanswered"
+        n, sent_ns, error = self._number("fresh"), monotonic_ns(), "unanswered"
+        got_ns: int | None = None
+
+        def begins() -> None:
+            nonlocal got_ns
+            got_ns = monotonic_ns()
+
         try:
             async with asyncio.timeout(FRESH_WITHIN_S):
                 reader, writer = await self.open(FRESH)
                 try:
-                    await self.first_answer(reader, writer)
-                    got_ns = monotonic_ns()
-                    # A proxy hangs that removes a toxic which still holds a piece of it for a client that is gone.
-                    await self.rest(reader)
+                    # To its end: a proxy hangs that removes a toxic which has a piece of it for a client that is gone.
+                    await self.hear(reader, writer, begins)
                 finally:
                     writer.transport.abort()
         except OSError as problem:
@@ -214,13 +215,11 @@ class NatsCrossing(Crossing):
         self._sides["through" if way == "to" else "direct"].publish(f"{self._subject}.{way}", payload)
         return None
 
-    async def first_answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """The server's greeting."""
+    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begins: Begins) -> None:
+        """The server's greeting, a line."""
         if not await reader.read(1):
             raise ConnectionResetError("EOF")
-
-    async def rest(self, reader: asyncio.StreamReader) -> None:
-        """A greeting is one line."""
+        begins()
         await reader.readline()
 
     @property
@@ -284,15 +283,14 @@ class HttpCrossing(Crossing):
         self._writer.write(_http.request(*self.order.through, self.order.path, headers))
         return None
 
-    async def first_answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begins: Begins) -> None:
         """Any answer at all."""
         writer.write(_http.request(*self.order.through, self.order.path, close=True))
-        if not await reader.read(1):
+        first = await reader.read(1)
+        if not first:
             raise ConnectionResetError("EOF")
-
-    async def rest(self, reader: asyncio.StreamReader) -> None:
-        """It was the last that was asked for."""
-        await reader.read()
+        begins()
+        await _http.read_answer(reader, first)
 
     @property
     def old(self) -> bool:

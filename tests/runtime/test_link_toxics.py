@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 
 import pytest
@@ -19,11 +18,12 @@ from .world import Wire
 @pytest.mark.parametrize(("way", "round_ms"), [("both", 80), ("to", 40), ("from", 40)])
 @both
 async def test_slow_delays_what_it_says(link: ProxyLink, wire: Wire, way: Way, round_ms: int) -> None:
+    """By the fastest of some answers: what they share is of the link, what they have more is of this machine."""
     await link.slow(latency_ms=40, way=way)
-    under = statistics.median([await wire.answer() for _ in range(3)])
+    under = min([await wire.answer() for _ in range(5)])
     await link.mend()
-    after = statistics.median([await wire.answer() for _ in range(3)])
-    assert 0.8 * round_ms <= under < round_ms + 40
+    after = min([await wire.answer() for _ in range(5)])
+    assert round_ms <= under < round_ms + 40
     assert after < 20
 
 
