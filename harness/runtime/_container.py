@@ -191,9 +191,10 @@ class ContainerLife:
         return await asyncio.shield(self.ended)
 
     async def ask(self, number: signal.Signals) -> int:
-        """See NodeProcess."""
+        """See NodeProcess. It may have died of that before the engine says that it was told."""
+        began_ns = monotonic_ns()
         await self._signal(number)
-        return monotonic_ns()
+        return self._died_ns - 1 if self._died_ns > began_ns else monotonic_ns()
 
     async def stop(self) -> int:
         """See NodeProcess."""

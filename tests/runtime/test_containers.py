@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from harness.runtime.containers import HUB_PORT, THIS_MACHINE, Containers
 
 from .conftest import Opener
 from .near import connected
-from .world import BROKER_ALONE, WITH_SERVICES, Wire, service
+from .world import BROKER_ALONE, WITH_SERVICES, Lines, Wire, service
 
 pytestmark = pytest.mark.engine
 
@@ -29,6 +30,23 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def kind() -> str:
     return "containers"
+
+
+async def test_who_is_asked_to_stop_dies_after_it_whenever_the_engine_answers(
+    opened: Opener, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = ContainerLife._signal
+
+    async def slowly(life: ContainerLife, number: signal.Signals) -> None:
+        await sent(life, number)
+        await life.wait()
+
+    monkeypatch.setattr(ContainerLife, "_signal", slowly)
+    runtime = await opened(service('ready = "/"'))
+    t_ns, code = await runtime.nodes["store-0"].terminate(grace_s=5)
+    (stopping,), (exited,) = lines.of("node", event="stopping"), lines.of("node", event="exited")
+    assert (code, exited["t_ns"]) == (3, t_ns)
+    assert int(str(stopping["from_ns"])) < int(str(stopping["t_ns"])) < t_ns
 
 
 # ---- the star ----
