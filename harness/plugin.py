@@ -13,7 +13,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -92,22 +92,29 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """An outage file is a scenario, where a system is named; one that is to be recorded is the scenario of doing so."""
-    session = session_of(parent.config) if file_path.name.endswith(".outage.toml") else None
-    if session is None:
-        return None
-    from harness import outage, recording
+    """An outage file is a scenario, where a system is named."""
+    if file_path.name.endswith(".outage.toml") and session_of(parent.config) is not None:
+        return _OutageFile.from_parent(parent, path=file_path)
+    return None
 
-    try:
-        if session.record is not None and session.record.path.samefile(file_path):
-            made = recording.scenario(session.record)
-        else:
-            made = outage.scenario(file_path, session.system)
-    except UsageError as error:
-        raise pytest.Collector.CollectError(on_lines(error)) from error
-    module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
-    module.obj = made
-    return module
+
+class _OutageFile(pytest.Module):
+    """Read only where it is asked for: pytest makes one of each file that lies beside it, or above."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """The scenario that it tells; of one that is to be recorded, the scenario of doing so."""
+        from harness import outage, recording
+
+        session = session_of(self.config)
+        assert session is not None
+        try:
+            if session.record is not None and session.record.path.samefile(self.path):
+                self.obj = recording.scenario(session.record)
+            else:
+                self.obj = outage.scenario(self.path, session.system)
+        except UsageError as error:
+            raise self.CollectError(on_lines(error)) from error
+        return super().collect()
 
 
 def _driven(scenario: Callable[..., Any]) -> Callable[..., None]:

@@ -150,8 +150,9 @@ def test_every_event_that_can_be_typed_is_read_as_it_was(
 ) -> None:
     told = recorded([injected(line, *moments) for line, moments in faults], says, rate)
     assert told is not None
-    path = tmp_path_factory.getbasetemp() / f"any{outage.SUFFIX}"
-    Path(path).write_text(written(told), "utf-8")
+    path = Path(tmp_path_factory.getbasetemp() / "any" / f"any{outage.SUFFIX}")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(written(told), "utf-8")
     again = outage.load(path)
     assert again == told
     assert (len(again.events), again.says, again.rate) == (len(faults), says, rate)

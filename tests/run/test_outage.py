@@ -91,6 +91,16 @@ def test_a_mistake_is_wrong_usage(tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_mistake_in_a_file_that_is_not_asked_for_is_nothing_to_it(tmp_path: Path) -> None:
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    _file(folder, f'says = "x"\n{EVENT}')
+    for beside in (tmp_path, folder):
+        (beside / f"another{outage.SUFFIX}").write_text("rat = 1")
+    done = run(folder, "list", "--system", "bare", "--scenarios", f"mine{outage.SUFFIX}")
+    assert (done.returncode, "mine" in done.stdout) == (0, True), done.stderr
+
+
 @pytest.mark.parametrize("command", ["list", "run"])
 def test_a_target_that_the_system_does_not_have_is_wrong_usage(command: str, tmp_path: Path) -> None:
     _file(tmp_path, f'says = "x"\n{EVENT}{EVENT.replace("broker", "brokr")}')
