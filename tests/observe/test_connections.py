@@ -19,6 +19,7 @@ import pytest
 from harness.history.recorder import Recorder
 from harness.observe import connections
 from harness.observe._connz import Entry
+from harness.observe._link_watch import LinkWatch
 from harness.observe._proxy_log import Event
 from harness.runtime import _nats
 
@@ -227,7 +228,7 @@ async def test_many_at_once_are_all_reached(tmp_path: Path) -> None:
 def test_an_answer_that_took_long_is_no_time_in_which_a_line_could_come(tmp_path: Path) -> None:
     """The broker stood still while it was asked, and tells of clients that its backlog held."""
     recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
-    placed = SimpleNamespace(place=lambda *_, **__: None)
+    placed = SimpleNamespace(place=lambda *_, **__: None, spare=lambda *_: None)
     watch = connections._ConnzWatch(recorder, "broker-0", "http://nowhere", cast(Any, placed))
     entry = Entry("server", 18, "127.0.0.1:53910", monotonic_ns(), None, "", ours=False, used=True)
     for asked_ns in (monotonic_ns() - 2 * connections.DOUBT_NS, monotonic_ns()):
@@ -240,7 +241,7 @@ def test_of_many_that_close_at_once_none_takes_the_port_of_another(tmp_path: Pat
     """Else whose port it was is taken for a connection that lives on, and that one for a way past the proxies."""
     recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
     link = SimpleNamespace(source="app-0", target="broker-0", host="127.0.0.1", port=1, proxy_pid=1)
-    watch = connections._LinkWatch(recorder, cast(Any, link), {}, bind=True)
+    watch = LinkWatch(recorder, cast(Any, link), {}, bind=True)
     watch._record([Event("opened", "first:1", 10), Event("opened", "second:2", 20)])
     watch.bind("first:1", 4001, 10)
     watch._record(
@@ -253,3 +254,25 @@ def test_of_many_that_close_at_once_none_takes_the_port_of_another(tmp_path: Pat
     watch._record([Event("opened", "third:3", 40), Event("closed", "third:3", 50, by="client", upstream_port=4001)])
     assert watch.unbound == {"second:2": 20}, "a port that was left may come again"
     recorder.close()
+
+
+@pytest.mark.parametrize(("gone_ms", "is_spare"), [(None, True), (950, True), (850, False)])
+def test_a_broker_that_got_no_core_took_up_what_lived_by_then(
+    tmp_path: Path, gone_ms: int | None, is_spare: bool
+) -> None:
+    """Only a client that no connection of a link can be has come past the proxies."""
+    recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
+    link = SimpleNamespace(source="app-0", target="broker-0", host="127.0.0.1", port=1, proxy_pid=1)
+    all_links = cast(Any, {("app-0", "broker-0"): link})
+    watching = connections.Connections(recorder, all_links, {"broker-0": "http://nowhere"}, cast(Any, None))
+    (watch,), connz = watching._watches, watching._connz["broker-0"]
+    began = monotonic_ns() - 5 * connections.DOUBT_NS
+    watch._record([Event("opened", "127.0.0.1:1", began)])
+    if gone_ms is not None:
+        watch._record([Event("closed", "127.0.0.1:1", began + gone_ms * MS, by="client")])
+    entry = Entry("server", 22, "127.0.0.1:4001", began + 1000 * MS, None, "", ours=False, used=True)
+    connz._doubtful["server", 22] = began
+    connz._tell(entry, monotonic_ns())
+    recorder.close()
+    lines = (tmp_path / "lines-runner.jsonl").read_text()
+    assert ('"reached"' in lines, '"bypass"' in lines) == (is_spare, not is_spare)
