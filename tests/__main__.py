@@ -41,7 +41,7 @@ def main(asked: list[str]) -> int:
     """The exit of the first part that failed."""
     if asked:
         return pytest("not timed", 4, *TRIAL).wait() or pytest(TIMED, 2, *TRIAL).wait()
-    if code := pytest(COUNTED, 6, *ALONE).wait():
+    if code := pytest(COUNTED, 4, *ALONE).wait():
         return code
     with ExitStack() as files:
         underneath = []

@@ -19,6 +19,8 @@ from telhawk.search.worker import AT_ONCE
 from tests.telhawk.conftest import Broker, FakeStore, Stack, free_port, until
 
 IN_HAND = 8
+GRACE_S = 10
+"""What a service is promised to end within, told to stop."""
 
 
 async def in_hand(stack: Stack, store: FakeStore, hardening: str) -> tuple[asyncio.subprocess.Process, list[str]]:
@@ -131,7 +133,7 @@ async def test_jobs_that_come_to_a_worker_that_has_stopped_go_back_at_once(stack
     offering = asyncio.create_task(offer())
     await asked(store, 50)
     worker.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(worker.wait(), 5) == 0
+    assert await asyncio.wait_for(worker.wait(), GRACE_S) == 0
     await offering
     for query_id in query_ids:
         assert (await stack.answered(query_id, within_s=5))["status"] == "complete"
@@ -144,8 +146,8 @@ async def test_a_worker_ends_within_its_grace_whatever_hangs(stack: Stack, store
     await broker.pause()
     start_s = time.monotonic()
     worker.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(worker.wait(), 10) == 0
-    assert time.monotonic() - start_s < 10
+    assert await asyncio.wait_for(worker.wait(), GRACE_S) == 0
+    assert time.monotonic() - start_s < GRACE_S
     broker.resume()
 
 
