@@ -29,15 +29,19 @@ async def test_a_connection_that_comes_as_it_closes_is_closed(turns: int) -> Non
 
 
 async def test_what_an_answer_fails_by_fails_the_test() -> None:
+    heard = asyncio.Event()
+
     async def answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        assert await reader.read() == b"another"
+        said = await reader.read()
+        heard.set()
+        assert said == b"another"
 
     async def asked() -> None:
         async with listening(answer) as port:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.close()
             await writer.wait_closed()
-            await asyncio.sleep(0.05)
+            await heard.wait()
 
     with pytest.raises(AssertionError):
         await asked()

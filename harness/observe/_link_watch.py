@@ -11,7 +11,7 @@ from typing import NamedTuple
 from harness.history.recorder import Recorder
 from harness.observe._connz import ENDED_BY_PEER, Entry
 from harness.observe._own_ends import FRESH, is_probe
-from harness.observe._proxy_log import SETTLE_NS, Accepted, Event, ProxyLog
+from harness.observe._proxy_log import SETTLE_NS, Accepted, Event, ProxyLog, port_of
 from harness.runtime.contract import Ends, Link
 
 CLOSED_FOR_NS = 40_000_000
@@ -182,8 +182,3 @@ class LinkWatch:
         reason = entry.reason if event == "closed" else None
         t_ns = max(t_ns, bound.opened_ns)
         self._line(bound.client, event, t_ns, via="connz", cid=entry.cid, by=by, reason=reason)
-
-
-def port_of(address: str) -> int:
-    """The port of "127.0.0.1:53312"."""
-    return int(address.rpartition(":")[2])

@@ -108,7 +108,7 @@ class ProxyLog:
         if found is None:
             return []
         local, remote, reason = found.groups()
-        port = _port(local)
+        port = port_of(local)
         if port == self._port:
             return self._sign(self.open.get(remote), t_ns, "client", reason)
         known = next((accepted for accepted in self.open.values() if accepted.upstream_port == port), None)
@@ -158,5 +158,6 @@ class ProxyLog:
         return [Event("closed", client, t_ns, by, reason, found.upstream_port)] if found is not None else []
 
 
-def _port(address: str) -> int:
+def port_of(address: str) -> int:
+    """The port of "127.0.0.1:53312"."""
     return int(address.rpartition(":")[2])

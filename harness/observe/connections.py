@@ -21,8 +21,9 @@ from harness.history.recorder import Recorder
 from harness.observe import _http
 from harness.observe._base import Gap, Json
 from harness.observe._connz import Connz, Entry
-from harness.observe._link_watch import Bound, LinkWatch, port_of
+from harness.observe._link_watch import Bound, LinkWatch
 from harness.observe._own_ends import is_probe
+from harness.observe._proxy_log import port_of
 from harness.runtime.contract import Ends, Link, LinkKey
 from harness.verdict import Doubt
 
