@@ -91,13 +91,21 @@ async def test_a_whole_link(tmp_path: Path, kind: str) -> None:
         await probe.watch(1, LINK)
         assert monotonic() - asked < 1
         assert all(probes.seen(opened.history, 1, LINK, way, 0, monotonic_ns())[1] >= 10 for way in ("to", "from"))
-        ended = await held(0.5)
-        await held(0.5)  # so that what was sent until then has arrived
+        watched, ended = monotonic_ns(), await held(0.5)
+        watched, ended = monotonic_ns(), await held(0.5)
+
+        def later() -> set[Way]:
+            """The ways in which something sent since then has arrived, and so all before it: TCP keeps its order."""
+            records = probes.records(opened.history, 1, LINK, *WAYS)
+            return {record.way for record in records if record.sent_ns > ended and record.got_ns is not None}
+
+        await until(lambda: later() == set(WAYS), within_s=5)
         await probe.stop(1)
-        for way in ("to", "from"):
-            sent, got = probes.seen(opened.history, 1, LINK, way, began, ended)
-            assert sent - 3 <= got
-            assert sent >= 30
+        for way in WAYS:
+            records = probes.records(opened.history, 1, LINK, way)
+            sent = [record.got_ns for record in records if watched <= record.sent_ns <= ended]
+            assert len(sent) >= 20
+            assert None not in sent
         rtt_ms, _ = probes.median_rtt_ms(opened.history, 1, LINK, began, ended)
         assert 0 < rtt_ms < 50
         assert probes.seen(opened.history, 1, LINK, "fresh", began, ended)[1] >= 3
@@ -121,7 +129,7 @@ async def test_cuts(tmp_path: Path, kind: str, how: How, direction: Direction, s
         await probe.stop(1)
         for way in WAYS:
             crossed = share(opened, way, effective, healing)
-            assert crossed == 0 if way in shut else crossed > 0.9, way
+            assert crossed == 0 if way in shut else crossed > 0.5, way
         back = probes.first_answer_after(opened.history, 1, LINK, healing, shut[0])
         assert back is not None
         print(f"{how} {direction}: back {(back - healed) / MS:.1f} ms after healing")
