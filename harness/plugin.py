@@ -271,9 +271,14 @@ class _Progress:
         for line in lines or str(report.longrepr or "").splitlines():
             self._say(line)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Ctrl-C is no error: pytest's own words for it, a traceback's last line, are left out."""
+        """Ctrl-C is no error: pytest's own words for it, a traceback's last line, are left out.
+
+        They are made before that, and fail where it came as a function was entered, which Python says was on no line.
+        """
         if excinfo.type is KeyboardInterrupt:
+            excinfo.traceback = excinfo.traceback[:1]
             self._config.pluginmanager.unregister(name="terminalreporter")
 
     @pytest.hookimpl(tryfirst=True)

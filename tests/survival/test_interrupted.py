@@ -15,6 +15,18 @@ from harness.history.reader import History
 from tests.survival.harness_process import Started, alive, run
 
 INTERRUPTED = 130
+ON_ENTERING = """
+import sys, types
+
+def entered():
+    here = sys._getframe()
+    return lambda: here
+
+def pytest_runtest_setup(item):
+    on_no_line = types.TracebackType(None, entered()(), 0, -1)
+    assert on_no_line.tb_lineno is None
+    raise KeyboardInterrupt().with_traceback(on_no_line)
+"""
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -36,6 +48,15 @@ def test_interrupt_ends_everything(jobs: str, moment: str, tmp_path: Path) -> No
     assert not list((tmp_path / "state" / "journals").glob("*.jsonl"))
     for history in tmp_path.glob("reports/*-*/scenarios/*/history"):
         assert History.open(history).lines()
+
+
+def test_an_interrupt_that_comes_as_a_function_is_entered(tmp_path: Path) -> None:
+    """Python says of it that it came on no line, which pytest cannot show."""
+    (tmp_path / "conftest.py").write_text(ON_ENTERING)
+    (tmp_path / "test_mine.py").write_text("async def test_mine(run): ...")
+    done = run(tmp_path, "run", "--system", "bare", "--scenarios", "test_mine.py")
+    assert (done.returncode, done.stderr) == (INTERRUPTED, "")
+    assert "INTERRUPTED (exit 130, " in done.stdout
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
