@@ -7,11 +7,9 @@ its own, so that it does not matter which asyncio plugin, in which mode, a suite
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import os
-import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ import pytest
 
 from harness.errors import HarnessError, UsageError
 from harness.history.shown import on_lines
+from harness.interrupting import ENDING, INTERRUPTS
 from harness.marks import DOCUMENTATION, SETTINGS
 
 if TYPE_CHECKING:
@@ -47,15 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in DOCUMENTATION:
         config.addinivalue_line("markers", line)
     if config.getoption("nats_quiet"):
-        _cancelled_as_interrupted()
+        INTERRUPTS.take_cancelling()
         if not hasattr(config, "workerinput"):
             config.pluginmanager.register(_Progress(config))
-
-
-def _cancelled_as_interrupted() -> None:
-    """A SIGTERM, by which CI systems cancel, is taken as a Ctrl-C is; unless that one is ignored, as in background."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _asked(config: pytest.Config, name: str) -> str | None:
@@ -120,7 +113,7 @@ class _OutageFile(pytest.Module):
 def _driven(scenario: Callable[..., Any]) -> Callable[..., None]:
     @functools.wraps(scenario)
     def wrapper(*args: Any, run: Run, **fixtures: Any) -> None:
-        verdict = asyncio.run(run.drive(functools.partial(scenario, *args, run=run, **fixtures)))
+        verdict = INTERRUPTS.run(run.drive(functools.partial(scenario, *args, run=run, **fixtures)))
         if not verdict["as_expected"]:
             from harness.report.terminal import failure
 
@@ -243,6 +236,8 @@ class _Progress:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._view: Watching | None = None
+        self._ending = False
+        INTERRUPTS.on_ending = self._ends
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A scenario starts."""
@@ -278,6 +273,7 @@ class _Progress:
         They are made before that, and fail where it came as a function was entered, which Python says was on no line.
         """
         if excinfo.type is KeyboardInterrupt:
+            self._ends()
             excinfo.traceback = excinfo.traceback[:1]
             self._config.pluginmanager.unregister(name="terminalreporter")
 
@@ -287,6 +283,12 @@ class _Progress:
         if self._view is not None:
             self._view.stop()
             self._view = None
+
+    def _ends(self) -> None:
+        if not self._ending:
+            self._ending = True
+            with self._config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                self._say(ENDING)
 
     def _say(self, line: str) -> None:
         if self._view is not None:

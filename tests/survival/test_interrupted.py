@@ -50,6 +50,26 @@ def test_interrupt_ends_everything(jobs: str, moment: str, tmp_path: Path) -> No
         assert History.open(history).lines()
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(
+    ("runtime", "more"),
+    [("processes", []), pytest.param("containers", ["--runtime", "containers"], marks=pytest.mark.engine)],
+)
+def test_more_of_them_change_nothing(jobs: str, runtime: str, more: list[str], tmp_path: Path) -> None:
+    started = Started(tmp_path, "run", "--system", "bare", "-k", "broker_paused or entry_silent", "-j", jobs, *more)
+    started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
+    made = started.made()
+    while started.process.poll() is None:  # a man who loses his patience
+        os.killpg(started.process.pid, signal.SIGINT)
+        time.sleep(0.1)
+    said = started.output.read_text()
+    assert started.process.wait() == INTERRUPTED, said
+    assert said.count("another Ctrl-C changes nothing") == 1
+    assert ("Traceback" in said, "never awaited" in said, "Exception ignored" in said) == (False,) * 3, said
+    assert "INTERRUPTED (exit 130, " in said
+    assert (alive(made), *(tmp_path / "state" / "journals").glob("*.jsonl")) == ([],)
+
+
 def test_an_interrupt_that_comes_as_a_function_is_entered(tmp_path: Path) -> None:
     """Python says of it that it came on no line, which pytest cannot show."""
     (tmp_path / "conftest.py").write_text(ON_ENTERING)
