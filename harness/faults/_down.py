@@ -73,9 +73,16 @@ class Down(Fault):
         return None
 
     def check(self) -> None:
-        """Raises HarnessError where a node is down as it is."""
+        """Raises HarnessError where a node is down as it is, or a broker that nobody of the system calls."""
         super().check()
+        brokers = [node for node in self.stage.runtime.nodes.values() if node.role == "broker"]
+        reached = any(node_links(self.stage.runtime, broker) for broker in brokers)
         for node in self.hit:
+            if node in brokers and not reached:
+                raise HarnessError(
+                    f"no link leads to {node.name}, so nobody would feel that it ended",
+                    fix="name the broker in the system file by {broker.url} wherever it is dialled",
+                )
             if not node.alive:
                 raise HarnessError(
                     f"{node.name} does not run, so {self.kind} has nothing to end",

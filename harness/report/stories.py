@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
+from harness.history.lines import NEVER_NS
 from harness.history.reader import History
 from harness.history.rows import OpId, Step
 from harness.report.shape import Scenario
@@ -20,6 +21,8 @@ AROUND_S = 5.0
 """Seconds before an operation was offered, and after, in which lines are looked for."""
 LINE = 240
 _THESE = "(SELECT unnest(?::BIGINT[]), unnest(?::BIGINT[]))"
+_SOURCES = {"published": "taps", "effect": "effects", "result": "poll"}
+"""What sees a step."""
 _OP = re.compile(r"[a-z0-9]{8}-(\d{1,10})-(\d{1,10})", re.ASCII)
 
 
@@ -77,7 +80,7 @@ class _Watch:
         started = [line["t_ns"] for line in history.lines("load") if line["event"] == "started"]
         self.start_ns = started[0] if started else int(history.meta["began_ns"])
         self.ever = {step for (step,) in history.sql("SELECT DISTINCT step FROM sightings")}
-        self.gaps = history.lines("gap")
+        self.gaps = {source: history.gaps(source) for source in _SOURCES.values()}
         writers, ns = [op.writer for op in ids], [op.n for op in ids]
         offered = history.sql(
             f"""SELECT writer, n, workload, start_ns, nullif(end_ns, 0), outcome, ref, error FROM operations
@@ -151,12 +154,11 @@ class _Watch:
 
     def _gap(self, step: str, start: int | None) -> str:
         """Whether what sees this step could not read at some time after the operation was offered."""
-        source = {"published": "taps", "effect": "effects", "result": "poll"}.get(step, "")
-        for line in self.gaps:
-            end = line.get("to_ns")
-            if line["source"] == source and (end is None or start is None or end > start):
-                until = "to the end" if end is None else f"to {self._at(end)}"
-                return f"{source} could not read from {self._at(line['from_ns'])} {until}"
+        source = _SOURCES.get(step, "")
+        for began, ended in self.gaps.get(source, ()):
+            if start is None or ended > start:
+                until = "to the end" if ended == NEVER_NS else f"to {self._at(ended)}"
+                return f"{source} could not read from {self._at(began)} {until}"
         return ""
 
     def _printed(self, start: int) -> Iterator[Printed]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -15,11 +15,12 @@ LEAST = 6
 
 _HEADERS = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
 _VARIABLES = re.compile(r"(?:token|secret|password|passwd|api_?key)$", re.IGNORECASE)
+_OPTION = re.compile(r"--(?:[\w-]*[-_])?(?:token|secret|password|passwd|api[-_]?key)(?:=(.+))?", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:bearer|basic|digest)\s+", re.IGNORECASE)
 
 
 def written_out(system: SystemFile) -> set[str]:
-    """Passwords and tokens of `broker.connect`, and the values of headers and variables that carry credentials.
+    """Passwords and tokens of `broker.connect`, and values of headers, variables and options that carry credentials.
 
     What has a placeholder in it is none, nor is what is part of a name that the report needs.
     """
@@ -43,6 +44,9 @@ def _named(tree: object) -> Iterator[str]:
         variables = getattr(tree, "env", None)
         if isinstance(variables, Mapping):
             yield from (value for name, value in variables.items() if _VARIABLES.search(name))
+        command = getattr(tree, "command", None)
+        if isinstance(command, tuple):
+            yield from _options(command)
         for name in type(tree).model_fields:
             yield from _named(getattr(tree, name))
     elif isinstance(tree, Mapping):
@@ -51,3 +55,9 @@ def _named(tree: object) -> Iterator[str]:
     elif isinstance(tree, list | tuple):
         for item in tree:
             yield from _named(item)
+
+
+def _options(command: Sequence[str]) -> Iterator[str]:
+    for word, following in zip(command, (*command[1:], ""), strict=True):
+        if option := _OPTION.fullmatch(word):
+            yield option[1] or following

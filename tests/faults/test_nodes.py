@@ -39,6 +39,22 @@ rate = 50
 publish = { url = "{broker.url}", subject = "late.work" }
 stream = "LATE"
 """
+ALONE = """
+[system]
+name = "alone"
+[broker]
+version = "2.12.8"
+[services.web]
+role = "entry"
+command = ["{python}", "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
+ports = { http = 8000 }
+ready = "/"
+[workloads.pages]
+kind = "http"
+rate = 20
+answers_s = 1
+submit = { url = "{web.url}/", method = "GET", accepted = [200] }
+"""
 QUITTER = """
 import socket, sys, time
 socket.create_connection((sys.argv[1], int(sys.argv[2])))
@@ -104,6 +120,24 @@ def test_a_service_has_no_configuration_of_ours(tmp_path: Path) -> None:
                     raise AssertionError("it began")
 
     judged(scenario, tmp_path / "scenario", system=ORDERS)
+
+
+@pytest.mark.parametrize("kind", ["kill", "terminate", "restart"])
+def test_a_broker_that_nobody_calls_does_not_end_for_anybody(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "alone.toml").write_text(ALONE)
+
+    async def scenario(run: Run) -> None:
+        async with run.load():
+            await run.steady(1)
+            async with getattr(run.faults, kind)(run.broker):
+                await run.steady(1)
+
+    verdict = judged(scenario, tmp_path / "scenario", system=str(tmp_path / "alone.toml"))
+    assert verdict["verdict"] == "inconclusive"
+    assert next(trouble["detail"] for trouble in verdict["troubles"]).endswith(
+        "no link leads to broker-0, so nobody would feel that it ended"
+        " / fix: name the broker in the system file by {broker.url} wherever it is dialled"
+    )
 
 
 def test_nested_faults_heal_in_any_order(tmp_path: Path) -> None:

@@ -71,6 +71,18 @@ def test_what_was_not_seen_while_nobody_could_read_is_not_called_missing() -> No
     assert any("effects could not read from" in step.says for step in told.steps)
 
 
+@pytest.mark.parametrize(("reads_again", "seen"), [(500, "missing"), (1_500, "unseen")])
+def test_an_observer_that_reads_again_before_it_was_offered_would_have_seen_it(reads_again: int, seen: str) -> None:
+    def blind(told: Story) -> OpId:
+        began = told.clock.now
+        told.line("gap", 100, source="effects", from_ns=began, to_ns=None, why="EOF")
+        again = began + (reads_again - 100) * 1_000_000
+        told.line("gap", reads_again, source="effects", from_ns=began, to_ns=again, why="EOF")
+        return told.op(1_000)
+
+    assert how(of(blind))["effect"] == seen
+
+
 @pytest.mark.parametrize(
     ("outcome", "says"), [(Outcome.FAIL, "refused after"), (Outcome.UNKNOWN, "not known"), (None, "not known")]
 )

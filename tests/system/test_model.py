@@ -288,7 +288,7 @@ def test_secrets_that_are_written_out(load: Load) -> None:
         Accept = "application/json"
         Cookie = "{env:COOKIE}"
         [services.web]
-        command = ["web"]
+        command = ["w", "--token", "by-option", "--db-password=by-equals", "--secret", "{env:S}", "--tokens", "mode-6"]
         role = "entry"
         ready = { log = "up" }
         [services.web.env]
@@ -296,7 +296,8 @@ def test_secrets_that_are_written_out(load: Load) -> None:
         DB_PASSWORD = "{env:DB_PASSWORD}"
         TOKEN_MODE = "strict-mode"
     """
-    assert secrets(load(text), {}) == {"hunter22", "k3y-k3y", "dXNlcg==", "t0k3n-t0k3n"}
+    by_name = {"hunter22", "k3y-k3y", "dXNlcg==", "t0k3n-t0k3n"}
+    assert secrets(load(text), {}) == {*by_name, "by-option", "by-equals"}
 
 
 def test_env_values_names_what_is_not_set(orders: SystemFile) -> None:
