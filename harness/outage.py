@@ -7,6 +7,7 @@ without `at` happens as soon as the one before it in the file is over.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import functools
 import re
 import tomllib
@@ -134,7 +135,10 @@ def _mistake(path: Path, lines: Lines, found: Any) -> str:
     if found["type"] == "extra_forbidden":
         what = f"unknown key; {suggestion(str(place[-1]), Outage.model_fields)}"
     elif found["type"] == "missing":
-        what = f"missing; add {place[-1]} = ..."
+        near = difflib.get_close_matches(
+            str(place[-1]), {*found["input"]} - {*Event.model_fields, *Outage.model_fields}
+        )
+        what = f"missing; add {place[-1]} = ...{f', which {near[0]} is not' if near else ''}"
     return f"{path}:{lines.of(place)}: {dotted(place)}: {what}"
 
 

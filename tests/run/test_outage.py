@@ -52,6 +52,10 @@ def test_there_are_eight_and_each_says_where_it_comes_from() -> None:
         ('says = "x"\nevents = []', "FILE:2: events: tuple should have at least 1 item after validation, not 0"),
         (f'says = "x"\n{EVENT}for_s = 2', "it cannot be read: Cannot overwrite a value"),
         ('says = "x"\n\n[[events]]\nwhat = "pause"', "FILE:3: events[0].for_s: missing; add for_s = ..."),
+        (
+            'says = "x"\n\n[[events]]\nwhat = "pause"\nfors = 2',
+            "FILE:3: events[0].for_s: missing; add for_s = ..., which fors is not",
+        ),
         (f'says = "x"\n{EVENT}at = "noon"', "FILE:6: events[0].at: "),
         (f'says = "x"\n{EVENT}at = -1', "FILE:6: events[0].at: input should be greater than or equal to 0"),
         (f'says = "x"\n{EVENT}repeat = 0', "FILE:6: events[0].repeat: input should be greater than or equal to 1"),
