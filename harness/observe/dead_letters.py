@@ -13,6 +13,6 @@ def subscriptions(system: SystemFile) -> list[Subscription]:
     """What the dead letters of a system's workloads ask for, each once: a terminal sighting of its operation."""
     tables = dict.fromkeys(workload.dead for workload in system.workloads.values() if workload.dead is not None)
     return [
-        Subscription(dead.subject, Step.DEAD_LETTER, SOURCE, dead.op, dead.ref, dead.reason, dead.payload)
+        Subscription(dead.subject, Step.DEAD_LETTER, SOURCE, dead.op, dead.ref, dead.reason, dead.payload, dead.attempt)
         for dead in tables
     ]

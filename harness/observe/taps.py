@@ -36,7 +36,7 @@ class Subscription:
     """A subject to hear, what a message there shows, and where in it our id (`op`) or the system's (`ref`) is.
 
     `op` and `ref` are JSONPaths; with neither the whole message is searched for our id. Of a dead letter, `reason` and
-    `payload` are where it says why it is one, and what could not be handled.
+    `payload` are where it says why it is one, and what could not be handled; `attempt` how often that was tried.
     """
 
     subject: str
@@ -46,6 +46,7 @@ class Subscription:
     ref: str | None = None
     reason: str | None = None
     payload: str | None = None
+    attempt: str | None = None
 
 
 class Taps:
@@ -179,6 +180,7 @@ class _Reader:
         self._ref = json_path(wanted.ref) if wanted.ref else None
         self._reason = json_path(wanted.reason) if wanted.reason else None
         self._payload = json_path(wanted.payload) if wanted.payload else None
+        self._attempt = json_path(wanted.attempt) if wanted.attempt else None
 
     def take(self, message: _nats.Message) -> None:
         self.count += 1
@@ -192,8 +194,11 @@ class _Reader:
         if op is not None:
             self.ops.add(op)
         if op is not None or ref:
+            told = first(self._attempt, document)
+            attempt = told if isinstance(told, int) else 0
+            source, seq = self.wanted.source, self.count
             self._recorder.sight(
-                self.wanted.step, t_ns=message.got_ns, source=self.wanted.source, op=op, ref=ref, seq=self.count
+                self.wanted.step, t_ns=message.got_ns, source=source, op=op, ref=ref, seq=seq, attempt=attempt
             )
         if self.wanted.step is Step.DEAD_LETTER:
             self._tell(message, document, op, ref)

@@ -155,8 +155,9 @@ def _arrives(workload: Any) -> str:
 
 
 def _tells_attempts(workload: Any) -> bool:
-    """Whether the effects, or our own consumer, tell the number of a delivery."""
-    return bool(workload.effects and workload.effects.attempt) or bool(getattr(workload, "consume", False))
+    """Whether the effects, dead letters, or our own consumer, tell the number of a delivery."""
+    tables = [table for table in (workload.effects, workload.dead) if table is not None]
+    return any(table.attempt for table in tables) or bool(getattr(workload, "consume", False))
 
 
 def _sources(system: SystemFile) -> list[str]:

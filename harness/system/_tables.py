@@ -172,12 +172,14 @@ class Effects(_Finds):
 class Dead(_Finds):
     """Where dead letters arrive, and where in each our id (`op`) or the system's (`ref`) is found.
 
-    `reason` and `payload` are where each says why it could not be handled, and what that was.
+    `reason` and `payload` are where each says why it could not be handled, and what that was; `attempt` the number of
+    its last delivery.
     """
 
     subject: Subject
     reason: JsonPath | None = None
     payload: JsonPath | None = None
+    attempt: JsonPath | None = None
 
 
 class Tap(_Finds):

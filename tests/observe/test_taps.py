@@ -78,11 +78,12 @@ async def test_what_is_heard(tmp_path: Path) -> None:
 async def test_what_a_dead_letter_says(tmp_path: Path) -> None:
     """Why it is one, and whether it carries what could not be handled: plainly, in base64, or not."""
     op = f"{NONCE}-1-8"
-    told = Subscription("dead.>", Step.DEAD_LETTER, dead_letters.SOURCE, op="$.op", reason="$.why", payload="$.what")
+    where = {"op": "$.op", "reason": "$.why", "payload": "$.what", "attempt": "$.tries"}
+    told = Subscription("dead.>", Step.DEAD_LETTER, dead_letters.SOURCE, **where)
     letters: list[dict[str, object]] = [
-        {"op": op, "why": "no JSON", "what": f"marker:{op}"},
+        {"op": op, "why": "no JSON", "what": f"marker:{op}", "tries": 3},
         {"op": op, "why": {"code": 3}, "what": b64encode(f"marker:{op}".encode()).decode()},
-        {"op": op, "why": "", "what": {"deep": [op]}},
+        {"op": op, "why": "", "what": {"deep": [op]}, "tries": "four"},
         {"op": op, "what": "something else"},
         {"op": op, "why": "no JSON"},
     ]
@@ -94,7 +95,8 @@ async def test_what_a_dead_letter_says(tmp_path: Path) -> None:
             for letter in letters:
                 to.publish("dead.why", json.dumps(letter).encode())
         await source.final()
-        lines = opened.lines("dead_letter")
+        lines, sightings = opened.lines("dead_letter"), list(opened.history.sightings())
+    assert [sighting.attempt for sighting in sightings] == [3, 0, 0, 0, 0]
     assert {(line["subject"], line["op"], line["ref"]) for line in lines} == {("dead.why", op, "")}
     assert [line["reason"] for line in lines] == ["no JSON", '{"code": 3}', None, None, "no JSON"]
     assert [line["payload"] for line in lines] == [True, True, True, False, False]
