@@ -84,7 +84,7 @@ class Acknowledger:
     async def _handle(self, msg: Msg) -> None:
         attempt = msg.metadata.num_delivered
         try:
-            job = Job.decode(msg.data)
+            job = _job(msg.data)
         except Malformed as error:
             self._worker.say(handler_failed(JOBS, error))
             await self._give_up(msg, "malformed", str(error), attempt)
@@ -147,6 +147,14 @@ class Acknowledger:
         # second delivery.
         with suppress(MessagingError):
             await self._client.publish(reply, verdict)
+
+
+def _job(data: bytes) -> Job:
+    """Raises Malformed, also where the result would lie among the letters."""
+    job = Job.decode(data)
+    if job.reply_to.startswith("search.dlq."):
+        raise Malformed("reply_to: a result is no dead letter")
+    return job
 
 
 def _envelope(data: bytes, most: int) -> tuple[object, bool]:

@@ -30,7 +30,9 @@ RANGES = st.one_of(
     JSON, st.sampled_from(["today", {"from": "2026-01-01"}, {"from": 1, "to": 2}, {"from": "", "to": ""}])
 )
 IDS = st.one_of(JSON, st.sampled_from(["a b", "a.b", "*", ">", "", "x" * 65, "é", "../x", "a\x00"]))
-REPLIES = st.one_of(JSON, st.sampled_from(["", "*", ">", "search.results.>", JOBS, "$JS.API.STREAM.PURGE.SEARCH_JOBS"]))
+REPLIES = st.one_of(
+    JSON, st.sampled_from(["", "*", ">", "search.results.>", JOBS, "search.dlq.x", "$JS.API.STREAM.PURGE.X"])
+)
 NEVER: Any = object()
 MAX_PAYLOAD = 1024 * 1024
 NOTHING_FOUND = len(Result("edge", "", True, took_ms=1.234).encode())
@@ -53,6 +55,7 @@ EDGES = [
     b'{"job_id":"early","query":"q","time_range":{"from":"0001-01-01T00:00:00+14:00","to":"2026-01-01T00:00:00Z"}}',
     b'{"job_id":"loop","query":"q","reply_to":"search.jobs.query"}',
     b'{"job_id":"loop-2","query":"q","reply_to":"search.jobs.other"}',
+    b'{"job_id":"forged","query":"q","reply_to":"search.dlq.malformed"}',
     b'{"job_id":"far","query":"q","reply_to":"search.results.' + b"a." * 2100 + b'b"}',
 ]
 
