@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -48,7 +49,8 @@ class DirectCaller:
         """Post JSON once."""
         told = {"Content-Type": "application/json", **headers}
         try:
-            async with self._session.post(url, data=body, headers=told) as response:
+            # aiohttp warns of more than 1 MiB that is no file.
+            async with self._session.post(url, data=io.BytesIO(body), headers=told) as response:
                 retry_after = response.headers.get("Retry-After", "")
                 return Answer(response.status, await response.read(), response.content_type, retry_after)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -9,6 +9,7 @@ import json
 import re
 import socketserver
 import sys
+import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from telhawk import bodies
 
 BODY_MOST = 8 * 1024 * 1024
 # Longer than a client keeps an idle connection, so that none is closed in the moment it is used again.
@@ -139,10 +142,27 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(400, "bad_request", "Content-Length is no number")
         if int(length) > BODY_MOST:
             raise Refusal(413, "too_large", f"a body of at most {BODY_MOST} bytes is wanted")
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            raise ConnectionResetError("the body was cut")
-        return body
+        try:
+            return self._read(int(length))
+        except TimeoutError:
+            raise Refusal(408, "request_timeout", bodies.late()) from None
+        finally:
+            self.connection.settimeout(IDLE_S)
+
+    def _read(self, length: int) -> bytes:
+        until = time.monotonic() + bodies.BODY_WITHIN_S
+        parts: list[bytes] = []
+        while length:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            self.connection.settimeout(left_s)
+            part = self.rfile.read1(length)
+            if not part:
+                raise ConnectionResetError("the body was cut")
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
 
     def _refuse(self, refusal: Refusal) -> None:
         headers = {"Allow": ", ".join(sorted(refusal.allowed))} if refusal.allowed else {}

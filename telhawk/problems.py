@@ -9,13 +9,12 @@ from typing import Any
 
 from aiohttp import web
 
+from telhawk import bodies
 from telhawk.wire import Malformed, parse
 
 BODY_MOST = 512 * 1024
 # What aiohttp decodes, and of what is no coding; any other it would hand on as it stands.
 ENCODINGS = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
-# aiohttp tells nobody who reads a body that a chunk of it is none: without a limit it would be read for ever.
-BODY_WITHIN_S = 10.0
 
 # Of aiohttp's own timeouts, none is what zero says.
 AT_ONCE_S = 0.001
@@ -44,11 +43,11 @@ async def body_of(request: web.Request) -> Any:
     if (encoding := request.headers.get("Content-Encoding", "identity").strip().lower()) not in ENCODINGS:
         raise Refused(415, "unsupported-media-type", f"the body's Content-Encoding is unknown: {encoding!a}"[:200])
     try:
-        async with asyncio.timeout(BODY_WITHIN_S):
+        async with asyncio.timeout(bodies.BODY_WITHIN_S):
             body = await request.read()
         return parse(body)
     except TimeoutError:
-        raise Refused(408, "request-timeout", f"the body did not come within {BODY_WITHIN_S:g} s") from None
+        raise Refused(408, "request-timeout", bodies.late()) from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise Malformed(f"the body cannot be read: {error}"[:200]) from None
 

@@ -101,26 +101,26 @@ def _span(tree: object) -> Mapping[str, object]:
     return span
 
 
-def _time(value: object, default: str) -> str:
+def _time(value: object, default: str, of: str = "range") -> str:
     if value is None:
         return default
     if not isinstance(value, str):
-        raise _unreadable("range: times are texts")
+        raise _unreadable(f"{of}: times are texts")
     try:
         time_ = datetime.fromisoformat(value)
         return (time_ if time_.tzinfo else time_.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
     except (ValueError, OverflowError):  # the first day of all, east of Greenwich, is in no year in UTC
-        raise _unreadable("range: times as in RFC 3339 are wanted") from None
+        raise _unreadable(f"{of}: times as in RFC 3339 are wanted") from None
 
 
-def _bulk_events(body: bytes) -> Any:
+def _bulk_events(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
     lines = [parse(line) for line in body.splitlines() if line.strip()]
     if len(lines) % 2 or not all(isinstance(line, dict) for line in lines):
         raise _unreadable("pairs of an action and an event are wanted")
     for action, event in zip(lines[::2], lines[1::2], strict=True):
         if action.keys() - {"index", "create"}:
             raise _unreadable("index and create are the actions that there are")
-        yield event
+        yield _time(event.get("time"), datetime.now(UTC).isoformat(), "event"), event
 
 
 def _unreadable(reason: str) -> Refusal:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,14 +70,10 @@ class Store:
         self._database.executescript(_SCHEMA)
         if self._database.execute("SELECT COUNT(*) FROM events").fetchone() == (0,):
             start = datetime(2026, 1, 1, tzinfo=UTC)
+            times = [(start + timedelta(minutes=n)).isoformat() for n in range(len(_FIRST_EVENTS))]
             self.add(
-                {
-                    "time": (start + timedelta(minutes=n)).isoformat(),
-                    "severity": severity,
-                    "class_name": class_name,
-                    "message": message,
-                }
-                for n, (class_name, severity, message) in enumerate(_FIRST_EVENTS)
+                (at, {"time": at, "severity": severity, "class_name": class_name, "message": message})
+                for at, (class_name, severity, message) in zip(times, _FIRST_EVENTS, strict=True)
             )
 
     def close(self) -> None:
@@ -84,16 +81,16 @@ class Store:
         with self._turn:
             self._database.close()
 
-    def add(self, events: Any) -> int:
-        """Add events (objects), and say how many."""
+    def add(self, events: Iterable[tuple[str, dict[str, Any]]]) -> int:
+        """Add events, each with its time in UTC, and say how many."""
         rows = [
             (
-                str(event.get("time") or datetime.now(UTC).isoformat()),
+                at,
                 str(event.get("severity", "")),
                 str(event.get("class_name", "")),
                 json.dumps(event, ensure_ascii=False),
             )
-            for event in events
+            for at, event in events
         ]
         with self._turn:
             self._database.execute("BEGIN")

@@ -6,7 +6,9 @@ A job that is given up goes to search.dlq.{reason}, kept by the stream SEARCH_DL
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from nats.aio.msg import Msg
@@ -26,8 +28,10 @@ MAX_DELIVER = 3
 BACKOFF_S = (1.0, 4.0)
 # A job is kept from being delivered again for as long as it is worked on, up to the document's AckWait.
 LONGEST_S = 30.0
-# As JSON, in which a byte may need six.
-ENVELOPE_MOST = 512 * 1024
+# A result that cannot be kept is waited for until this delivery; then the letter goes without.
+LAST_DELIVERY = 2 * MAX_DELIVER
+# Of a query that is too long for the result that says it failed.
+QUERY_KEPT = 1000
 
 DEAD_LETTERS = StreamConfig(
     name="SEARCH_DLQ",
@@ -80,14 +84,14 @@ class Acknowledger:
     async def _handle(self, msg: Msg) -> None:
         attempt = msg.metadata.num_delivered
         try:
-            job = Job.decode(msg.data)
+            job = _job(msg.data)
         except Malformed as error:
             self._worker.say(handler_failed(JOBS, error))
             await self._give_up(msg, "malformed", str(error), attempt)
             return
         if attempt > MAX_DELIVER:
-            # Every try ended without a word: the worker died, or was cut off, each time.
-            why = "every worker that took it was lost"
+            # The worker died, or was cut off, or could not keep the result and the letter.
+            why = f"it was taken {MAX_DELIVER} times, and what became of it never reached the broker"
             self._worker.say(handler_failed(JOBS, why))
             await self._give_up(msg, "max_deliver", why, MAX_DELIVER, job)
             return
@@ -109,20 +113,34 @@ class Acknowledger:
             await self._settle(msg.reply, Msg.Ack.Ack)
 
     async def _give_up(self, msg: Msg, because: str, error: str, attempts: int, job: Job | None = None) -> None:
+        # Whatever is published here has to fit into one message, with its header.
+        most = self._client.connection().max_payload // 2
         if job is not None:
-            await self._worker.store(job, Result.failed(job, error))
+            await self._keep_failure(job, error, most, msg.metadata.num_delivered)
         now = datetime.now(UTC).isoformat()
+        envelope, shortened = _envelope(msg.data, most)
         letter = {
             "timestamp": now,
-            "envelope": _envelope(msg.data),
+            "envelope": envelope,
             "error": error,
             "reason": because,
             "attempts": attempts,
             "last_attempt": now,
+            **({"shortened": True} if shortened else {}),
         }
         headers = self._headers(f"dead-{msg.metadata.sequence.stream}")
         await self._dead.publish(f"search.dlq.{because}", encode(letter), headers=headers)
         await self._settle(msg.reply, Msg.Ack.Term)
+
+    async def _keep_failure(self, job: Job, error: str, most: int, delivery: int) -> None:
+        result = Result.failed(job, error)
+        if len(result.encode()) > most:
+            result = replace(result, query=result.query[:QUERY_KEPT])
+        try:
+            await self._worker.store(job, result)
+        except MessagingError:
+            if delivery < LAST_DELIVERY:
+                raise
 
     async def _settle(self, reply: str, verdict: bytes) -> None:
         # By the connection of the moment, which may be a newer one than the job came by. A word that is lost costs a
@@ -131,13 +149,24 @@ class Acknowledger:
             await self._client.publish(reply, verdict)
 
 
-def _envelope(data: bytes) -> object:
-    """What was sent, as JSON, or as text; of what is too large for a letter, the beginning."""
+def _job(data: bytes) -> Job:
+    """Raises Malformed, also where the result would lie among the letters."""
+    job = Job.decode(data)
+    if job.reply_to.startswith("search.dlq."):
+        raise Malformed("reply_to: a result is no dead letter")
+    return job
+
+
+def _envelope(data: bytes, most: int) -> tuple[object, bool]:
+    """What was sent, as JSON, or as text; whether it is only the beginning, since all of it is larger than `most`."""
+    coding = "utf-8"
     with suppress(Malformed, RecursionError):
         value = parse(data)
-        if len(encode([value])) <= ENVELOPE_MOST:
-            return value
-    text = data[:ENVELOPE_MOST].decode(errors="replace")
-    while len(encode(text)) > ENVELOPE_MOST:
+        if len(encode([value])) <= most:
+            return value, False
+        coding = json.detect_encoding(data)
+    whole = data.decode(coding, errors="replace")
+    text = whole[:most]
+    while len(encode(text)) > most:
         text = text[: len(text) // 2]
-    return text
+    return text, len(text) < len(whole)

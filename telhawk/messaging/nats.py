@@ -79,7 +79,18 @@ class NatsConfig:
 
 
 class _Connection(NatsConnection):
-    """nats-py's client, which ends its reading for good at a status or a subject that is no text."""
+    """nats-py's client, mended.
+
+    That ends its reading for good at a status or a subject that is no text, and sends what is too large with its
+    header, for which the broker ends the connection.
+    """
+
+    async def _send_publish(
+        self, subject: str, reply: str, payload: bytes, payload_size: int, headers: dict[str, Any] | None
+    ) -> None:
+        if headers and payload_size + _size(headers) > self.max_payload:
+            raise nats.errors.MaxPayloadError
+        await super()._send_publish(subject, reply, payload, payload_size, headers)
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         try:
@@ -93,6 +104,11 @@ class _Connection(NatsConnection):
             await super()._process_msg(sid, subject, reply, data, headers)
         except UnicodeDecodeError as error:
             await self._error_cb(error)
+
+
+def _size(headers: Mapping[str, str]) -> int:
+    """The bytes of a message's header, as the broker counts it."""
+    return len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
 
 
 class NatsClient:

@@ -77,6 +77,26 @@ def test_events_that_are_added_are_found(eventstore_url: str) -> None:
     assert found["hits"]["total"]["value"] == 2
 
 
+@pytest.mark.parametrize("time_", ["\u00e9vening", ["2026-01-01"], 1767225600, "", {}, False, "2026-13-01T00:00:00Z"])
+def test_events_at_a_time_that_is_none_are_refused(eventstore_url: str, time_: object) -> None:
+    """All that came with it, as with any event that is none; it would be in no query."""
+    events = [{"time": "2026-02-01T00:00:00Z", "severity": "high"}, {"time": time_, "severity": "high"}]
+    lines = b"".join(b'{"index": {}}\n' + json.dumps(event).encode() + b"\n" for event in events)
+    status, answer = call(eventstore_url, "POST", "/_bulk", lines)
+    assert (status, answer["error"]["type"]) == (400, "parsing_exception")
+    assert answer["error"]["reason"].startswith("event: ")
+    assert call(eventstore_url, "POST", SEARCH, query("severity:high"))[1]["hits"]["total"]["value"] == 1
+
+
+def test_an_event_is_found_by_its_time_wherever_it_was_told(eventstore_url: str) -> None:
+    event = {"time": "2026-02-01T01:00:00+14:00", "severity": "high"}
+    assert call(eventstore_url, "POST", "/_bulk", b'{"index": {}}\n' + json.dumps(event).encode() + b"\n")[0] == 200
+    span = {"time": {"gte": "2026-01-31T11:00:00Z", "lte": "2026-01-31T11:00:00Z"}}
+    ranged = {"query": {"bool": {"must": [{"query_string": {"query": "x"}}, {"range": span}]}}}
+    hits = call(eventstore_url, "POST", SEARCH, ranged)[1]["hits"]["hits"]
+    assert [hit["_source"] for hit in hits] == [event]
+
+
 def test_a_repeat_is_answered_from_the_first_and_listed_as_one(eventstore_url: str) -> None:
     first = call(eventstore_url, "POST", SEARCH, query("m"), **{"Idempotency-Key": "job-1"})
     call(eventstore_url, "POST", "/_bulk", b'{"index": {}}\n{"severity": "low"}\n')

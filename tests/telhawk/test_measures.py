@@ -110,6 +110,28 @@ async def test_acks_try_three_times_and_then_leave_a_dead_letter(
     assert (letter["reason"], letter["attempts"], letter["envelope"]["query"]) == ("failed", 3, "marker:doomed")
 
 
+async def test_a_job_whose_result_cannot_be_kept_is_a_dead_letter_all_the_same(
+    stack: Stack, observer: NatsConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket that is full takes nothing for an hour."""
+
+    async def full(*_: object) -> bool:
+        raise MessagingError("bucket: full")
+
+    monkeypatch.setattr("telhawk.measures.acks.BACKOFF_S", (0.1, 0.2))
+    await start(stack, "all", ACK_WAIT="300ms")
+    monkeypatch.setattr("telhawk.search.worker.Worker.store", full)
+    await stack.submit("marker:full")
+    (letter,) = await _dead_letters(observer, 1)
+    assert (letter["reason"], letter["attempts"], letter["envelope"]["query"]) == ("max_deliver", 3, "marker:full")
+    assert letter["error"] == "it was taken 3 times, and what became of it never reached the broker"
+    await until(lambda: _holds_no_job(observer))
+
+
+async def _holds_no_job(observer: NatsConnection) -> bool:
+    return (await observer.jetstream().stream_info("SEARCH_JOBS")).state.messages == 0
+
+
 async def test_acks_put_what_is_no_job_aside_at_once(stack: Stack, observer: NatsConnection) -> None:
     await start(stack, "all")
     poisons = [b"marker:poison-0", b'{"query": "marker:poison-1"}', b'{"job_id": "x", "query": 5}', b"\xff" * 300_000]

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import re
+import select
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -245,7 +246,7 @@ async def test_a_body_that_never_ends_is_answered(
     stack: Stack, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chunk that is none comes when the body is being read already."""
-    monkeypatch.setattr("telhawk.problems.BODY_WITHIN_S", 0.3)
+    monkeypatch.setattr("telhawk.bodies.BODY_WITHIN_S", 0.3)
     for service, path in ROUTES:
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {stack.token}\r\nExpect: 100-continue\r\n"
         chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()
@@ -253,6 +254,35 @@ async def test_a_body_that_never_ends_is_answered(
         assert answered.status in (408, 411), (path, answered)
         answered.must_be_typed(service)
     assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
+
+
+async def test_a_body_that_is_shorter_than_it_says_is_answered(
+    stack: Stack, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether nothing more comes, or a byte at a time."""
+    monkeypatch.setattr("telhawk.bodies.BODY_WITHIN_S", 0.3)
+    for service, path in ROUTES:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {stack.token}\r\nContent-Length: 100\r\n\r\n"
+        for then in (b"", b" " * 30):
+            answered = await asyncio.to_thread(dribble, addresses[service], head.encode() + b"{}", then)
+            assert answered.status == 408, (path, answered)
+            assert b"the body did not come within 0.3 s" in answered.body
+            answered.must_be_typed(service)
+    assert (await stack.answered(await stack.submit("marker:after")))["status"] == "complete"
+
+
+def dribble(url: str, first: bytes, then: bytes) -> Answered:
+    """Send `first`, and `then` a byte every 50 ms until there is an answer, which has to come within 2 s."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=2) as client:
+        client.sendall(first)
+        for byte in then:
+            if select.select([client], [], [], 0.05)[0]:
+                break
+            client.sendall(bytes([byte]))
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        return Answered(answer.status, dict(answer.getheaders()), answer.read())
 
 
 HEADERS = st.dictionaries(
