@@ -19,6 +19,16 @@ HEALTH = Clause(
     "degrades.health", "s", timing=True, sources=frozenset({"health", "connections"}), needs=frozenset({"health"})
 )
 LIVE, READY = "live", "ready"
+AWAY = frozenset({"absent", "frozen", "kill", "pause", "refused", "silent"})
+"""Faults of whose links nothing crosses from the effect until they are healed."""
+ENDING = frozenset({"crash_loop", "restart", "terminate"})
+"""Faults of whose links nothing crosses from the broker's exit until it is started again."""
+ONE_WAY = ("way to", "way from")
+"""What a fault says that leaves the other way of its link open."""
+OPENED = frozenset({"made", "open", "mended", "replaced"})
+"""What a link tells when something may cross it again."""
+BACK = frozenset({"started", "ready", "resumed", "listening"})
+"""What a broker tells when it may be there again."""
 
 
 class Look(NamedTuple):
@@ -26,6 +36,7 @@ class Look(NamedTuple):
 
     t_ns: int
     green: bool
+    asked_ns: int
 
 
 Looks = Mapping[tuple[str, str], Sequence[Look]]
@@ -56,7 +67,7 @@ def looks(history: History) -> Looks:
     """What each replica answered, by time."""
     found: dict[tuple[str, str], list[Look]] = defaultdict(list)
     for line in history.lines("health"):
-        found[line["node"], line["what"]].append(Look(line["t_ns"], line["green"]))
+        found[line["node"], line["what"]].append(Look(line["t_ns"], line["green"], line["from_ns"]))
     return found
 
 
@@ -114,6 +125,7 @@ def health(history: History, red_s: float, untold_s: float, green_s: float) -> F
     for hit in due:
         red_within = untold_s if hit[0].kind in UNTOLD else red_s
         parts += _red(hit, seen, red_within, all_connections)
+        parts += _green_between(history, hit, seen, red_within, all_connections)
         parts += _green(hit, seen, green_s)
         parts += _live(hit, seen, green_s)
     told = "; ".join(part.told for part in parts if isinstance(part, Part))
@@ -137,6 +149,52 @@ def _red(hit: Hit, seen: Looks, bound: float, known: Mapping[LinkKey, Sequence[C
         yield Short(f"{node} was not red, and was watched for {max(watched, 0):.1f} s alone")
     else:
         yield Part(watched, bound, f"{node} was never red, in {watched:.1f} s", never=True)
+
+
+def _green_between(
+    history: History, hit: Hit, seen: Looks, bound: float, known: Mapping[LinkKey, Sequence[Connection]]
+) -> Iterator[Part]:
+    """For how long a replica that was red, and had to be by then, was green while nothing can have crossed its link."""
+    (span, link, _), answers = hit, seen.get((hit[1][0], READY), ())
+    effect, (away, until) = effective_at(span, link), _away(history, hit, known)
+    red = since(answers, away, until, green=False)
+    if red is None:
+        return
+    begin = max(red, away + int(bound * NS))
+    green = [
+        (look.asked_ns, min(after.asked_ns if after else look.t_ns, until))
+        for look, after in zip(answers, [*answers[1:], None], strict=bool(answers))
+        if look.green and begin < look.asked_ns and look.t_ns < until
+    ]
+    if green:
+        at, lasted = (green[0][0] - effect) / NS, sum(end - start for start, end in green) / NS
+        told = f"{link[0]} was green again at +{at:.1f} s, while the broker was away, for {lasted:.1f} s"
+        yield Part(lasted, 0.0, told, never=True)
+
+
+def _away(history: History, hit: Hit, known: Mapping[LinkKey, Sequence[Connection]]) -> tuple[int, int]:
+    """From when until when it is certain that the broker was away from a replica; no time at all where it never is."""
+    span, link, _ = hit
+    node, broker = link
+    begin, until = effective_at(span, link), span.healing_ns
+    if span.kind not in AWAY | ENDING or span.how in ONE_WAY or until is None:
+        return begin, begin
+    if any(key[0] == node and key != link and key[1] in history.meta["brokers"] for key in known):
+        return begin, begin  # it has another broker
+    nodes = history.lines("node")
+    if span.kind in ENDING:
+        ends = [line["t_ns"] for line in nodes if line["node"] == broker and line["event"] == "exited"]
+        begin = min((end for end in ends if span.asked_ns <= end), default=until)
+    over = [line["t_ns"] for line in nodes if line["node"] == broker and line["event"] in BACK]
+    over += [line["t_ns"] for line in nodes if line["node"] == node and line["event"] in ("started", "exited")]
+    over += [
+        line["t_ns"]
+        for line in history.lines("link")
+        if (line["source"], line["target"]) == link and line["event"] in OPENED
+    ]
+    over += [other.healing_ns or begin for other in history.faults() if link in other.links or broker in other.nodes]
+    over += [c.reached_ns or 0 for c in known.get(link, ())]
+    return begin, min([until, *(t_ns for t_ns in over if t_ns > begin)])
 
 
 def _green(hit: Hit, seen: Looks, bound: float) -> Iterator[Part | Short]:

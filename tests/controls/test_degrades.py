@@ -170,11 +170,16 @@ async def test_a_query_that_fails_as_if_the_broker_were_away(tmp_path: Path) -> 
     came.must("holds", ANSWERS, HEALTH)
 
 
-@pytest.mark.parametrize("sin", ["blind", "sour", "mortal"])
+@pytest.mark.parametrize("sin", ["blind", "sour", "mortal", "fickle"])
 async def test_health(tmp_path: Path, sin: str) -> None:
     came = await under("kill", tmp_path, sin)
     came.must_blame(HEALTH, "web-0")
-    said = {"blind": "was never red", "sour": "was never green again", "mortal": "was not live"}
+    said = {
+        "blind": "was never red",
+        "sour": "was never green again",
+        "mortal": "was not live",
+        "fickle": "was green again at +1.",
+    }
     assert said[sin] in came.finding(HEALTH)["reason"]
     came.must("holds", ANSWERS, TOLD_APART)
 
