@@ -27,16 +27,22 @@ ONE_WAY = ("way to", "way from")
 """What a fault says that leaves the other way of its link open."""
 OPENED = frozenset({"made", "open", "mended", "replaced"})
 """What a link tells when something may cross it again."""
+SAID_NS = NS // 2
+"""Who said so long without a break that it is red knows it: five answers in a row."""
 BACK = frozenset({"started", "ready", "resumed", "listening"})
 """What a broker tells when it may be there again."""
 
 
 class Look(NamedTuple):
-    """An answer that was new, or is told again; until the next one it is what a replica answers."""
+    """An answer that was new, or is told again; until the next one it is what a replica answers.
+
+    `says` is whether it is the replica's own word, a status, and not that none came.
+    """
 
     t_ns: int
     green: bool
     asked_ns: int
+    says: bool
 
 
 Looks = Mapping[tuple[str, str], Sequence[Look]]
@@ -67,7 +73,8 @@ def looks(history: History) -> Looks:
     """What each replica answered, by time."""
     found: dict[tuple[str, str], list[Look]] = defaultdict(list)
     for line in history.lines("health"):
-        found[line["node"], line["what"]].append(Look(line["t_ns"], line["green"], line["from_ns"]))
+        says = line["answer"].isdigit()
+        found[line["node"], line["what"]].append(Look(line["t_ns"], line["green"], line["from_ns"], says))
     return found
 
 
@@ -154,13 +161,12 @@ def _red(hit: Hit, seen: Looks, bound: float, known: Mapping[LinkKey, Sequence[C
 def _green_between(
     history: History, hit: Hit, seen: Looks, bound: float, known: Mapping[LinkKey, Sequence[Connection]]
 ) -> Iterator[Part]:
-    """For how long a replica that was red, and had to be by then, was green while nothing can have crossed its link."""
+    """For how long a replica that knew that it is red was green while nothing can have crossed its link."""
     (span, link, _), answers = hit, seen.get((hit[1][0], READY), ())
     effect, (away, until) = effective_at(span, link), _away(history, hit, known)
-    red = since(answers, away, until, green=False)
-    if red is None:
-        return
-    begin = max(red, away + int(bound * NS))
+    others = [one for one in history.faults() if one.id != span.id and any(key[0] == link[0] for key in one.links)]
+    alone = not any(one.asked_ns < until and (one.healed_ns or until) > away for one in others)
+    begin = _knew(answers, away, until, int(bound * NS), alone=alone)
     green = [
         (look.asked_ns, min(after.asked_ns if after else look.t_ns, until))
         for look, after in zip(answers, [*answers[1:], None], strict=bool(answers))
@@ -170,6 +176,25 @@ def _green_between(
         at, lasted = (green[0][0] - effect) / NS, sum(end - start for start, end in green) / NS
         told = f"{link[0]} was green again at +{at:.1f} s, while the broker was away, for {lasted:.1f} s"
         yield Part(lasted, 0.0, told, never=True)
+
+
+def _knew(answers: Sequence[Look], away: int, until: int, bound_ns: int, *, alone: bool) -> int:
+    """When a replica knew that it is red: it was so and had to be by then; or it had said so for long enough before it
+    was green again, which was green before and is under no other fault (`alone`) that it can have spoken of. Else at
+    the end of the time.
+    """
+    red = since(answers, away, until, green=False)
+    knew = until if red is None else max(red, away + bound_ns)
+    said: int | None = None
+    before = [look for look in answers if look.t_ns <= away]
+    for look in answers if alone and before and before[-1].green else ():
+        if look.green and said is not None and look.asked_ns > said + SAID_NS:
+            return min(knew, said + SAID_NS)
+        if look.green or not look.says:
+            said = None
+        elif said is None and look.asked_ns >= away:
+            said = look.t_ns
+    return knew
 
 
 def _away(history: History, hit: Hit, known: Mapping[LinkKey, Sequence[Connection]]) -> tuple[int, int]:
@@ -193,7 +218,8 @@ def _away(history: History, hit: Hit, known: Mapping[LinkKey, Sequence[Connectio
         if (line["source"], line["target"]) == link and line["event"] in OPENED
     ]
     over += [other.healing_ns or begin for other in history.faults() if link in other.links or broker in other.nodes]
-    over += [c.reached_ns or 0 for c in known.get(link, ())]
+    if span.kind != "silent":  # there the proxy connects, and lets nothing pass
+        over += [c.reached_ns or 0 for c in known.get(link, ())]
     return begin, min([until, *(t_ns for t_ns in over if t_ns > begin)])
 
 

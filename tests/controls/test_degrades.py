@@ -190,6 +190,13 @@ async def test_health_of_who_is_not_told(tmp_path: Path) -> None:
     assert came.finding(HEALTH)["bound"] == 3
 
 
+async def test_who_is_green_again_on_a_silent_line(tmp_path: Path) -> None:
+    """Sooner than it would have had to be red, but it had said that it is."""
+    came = await under("silent", tmp_path, "fickle")
+    came.must_blame(HEALTH, "web-0")
+    assert "was green again at +" in came.finding(HEALTH)["reason"]
+
+
 @pytest.mark.parametrize("sin", ["stubborn", "crowd", "slow"])
 async def test_breaker(tmp_path: Path, sin: str) -> None:
     came = await under("pause", tmp_path, sin)

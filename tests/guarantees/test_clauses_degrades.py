@@ -418,21 +418,48 @@ def test_it_is_told_for_how_long_it_was_green() -> None:
         (HEALING - 2, HEALING - 1, VIOLATED),
         (HEALING - 2, HEALING, HOLDS),
         (HEALING, HEALING + 1, HOLDS),
-        (HIT + RED_MS, HIT + 2_000, HOLDS),  # asked for when it need not have been red
-        (HIT + RED_MS + 1, HIT + 2_000, VIOLATED),
+        (HIT + UNTOLD_MS, HIT + 2_500, HOLDS),  # asked for when it need not have been red
+        (HIT + UNTOLD_MS + 1, HIT + 2_500, VIOLATED),
     ],
 )
 def test_it_was_asked_after_it_had_to_be_red_and_heard_before_the_healing(
     asked: float, heard: float, verdict: Verdict
 ) -> None:
-    with healthy(healing=HEALING) as told:
+    with healthy("silent", healing=HEALING) as told:
         looks(told, ENTRY, "live")
         look(told, ENTRY, "ready", 100)
-        look(told, ENTRY, "ready", HIT + 100, "503")
+        look(told, ENTRY, "ready", HIT + 100, "timeout")
         look(told, ENTRY, "ready", heard, asked=asked)
         look(told, ENTRY, "ready", heard + 40, "503")
         look(told, ENTRY, "ready", HEALED + 100)
         assert came_out(told, "health").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "lasted", "verdict"),
+    [("503", 501, HOLDS), ("503", 502, VIOLATED), ("timeout", 900, HOLDS)],  # a stall of its own is no word of its own
+)
+@pytest.mark.parametrize("other", ["none", "overlaps", "before"])
+def test_who_has_said_for_half_a_second_that_it_is_red_knows_it(
+    answer: str, lasted: float, verdict: Verdict, other: str
+) -> None:
+    """Also where it need not be red yet; but it may have spoken of another fault."""
+    with healthy("silent", healing=HEALING) as told:
+        looks(told, ENTRY, "live")
+        look(told, ENTRY, "ready", 100)
+        if other == "overlaps":
+            told.fault(HIT + 200, HIT + 800, "pause", links=(CALL,), nodes=(STORE,), number=2, healing=HIT + 790)
+        if other == "before":
+            told.fault(HIT - 2_000, HIT - 200, "kill", number=2, healing=HIT - 210)
+            look(told, ENTRY, "ready", HIT - 1_900, "503")
+        look(told, ENTRY, "ready", HIT + 300, answer)
+        look(told, ENTRY, "ready", HIT + 300 + lasted)
+        look(told, ENTRY, "ready", HIT + 1_500, "503")
+        look(told, ENTRY, "ready", HEALED + 100)
+        finding = came_out(told, "health")
+    assert finding.verdict is (verdict if other == "none" else HOLDS)
+    if finding.verdict is VIOLATED:
+        assert finding.reason == "web-0 was green again at +0.8 s, while the broker was away, for 0.7 s"
 
 
 def test_what_was_asked_before_the_red_answer_says_nothing_of_after_it() -> None:
@@ -494,7 +521,8 @@ def test_what_may_have_let_it_through_ends_what_is_known(kind: str, line: dict[s
 
 @pytest.mark.parametrize("known", ["reached", "another fault", "another broker", "no healing"])
 def test_where_it_may_have_had_a_broker_it_is_not_judged(known: str) -> None:
-    with relapsed(healing=None if known == "no healing" else HEALING) as told:
+    healing = None if known == "no healing" else HEALING
+    with relapsed("refused" if known == "reached" else "kill", healing=healing) as told:
         if known == "reached":
             told.connection(ENTRY_LINK, "127.0.0.1:40003", AGAIN - 30, reached=AGAIN - 20, closed=AGAIN + 20)
         if known == "another fault":
@@ -504,6 +532,12 @@ def test_where_it_may_have_had_a_broker_it_is_not_judged(known: str) -> None:
             told.connection((ENTRY, "broker-1"), SECOND, 0, reached=1)
             write_meta(told.folder, told.meta)
         assert came_out(told, "health").verdict is HOLDS
+
+
+def test_a_connection_that_reached_the_broker_over_a_silent_link_carries_nothing() -> None:
+    with relapsed("silent") as told:
+        told.connection(ENTRY_LINK, "127.0.0.1:40003", HIT + 600, reached=HIT + 601, closed=HIT + 1_000)
+        assert came_out(told, "health").verdict is VIOLATED
 
 
 def test_red_from_the_fault_before_it_may_be_green_for_as_long_as_it_need_not_be_red() -> None:
