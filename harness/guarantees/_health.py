@@ -169,7 +169,7 @@ def _green_between(
     begin = _knew(answers, away, until, int(bound * NS), alone=alone)
     green = [
         (look.asked_ns, min(after.asked_ns if after else look.t_ns, until))
-        for look, after in zip(answers, [*answers[1:], None], strict=bool(answers))
+        for look, after in zip(answers, [*answers[1:], None], strict=False)
         if look.green and begin < look.asked_ns and look.t_ns < until
     ]
     if green:
