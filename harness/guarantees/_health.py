@@ -19,13 +19,30 @@ HEALTH = Clause(
     "degrades.health", "s", timing=True, sources=frozenset({"health", "connections"}), needs=frozenset({"health"})
 )
 LIVE, READY = "live", "ready"
+AWAY = frozenset({"absent", "frozen", "kill", "pause", "refused", "silent"})
+"""Faults of whose links nothing crosses from the effect until they are healed."""
+ENDING = frozenset({"crash_loop", "restart", "terminate"})
+"""Faults of whose links nothing crosses from the broker's exit until it is started again."""
+ONE_WAY = ("way to", "way from")
+"""What a fault says that leaves the other way of its link open."""
+OPENED = frozenset({"made", "open", "mended", "replaced"})
+"""What a link tells when something may cross it again."""
+SAID_NS = NS // 2
+"""Who said so long without a break that it is red knows it: five answers in a row."""
+BACK = frozenset({"started", "ready", "resumed", "listening"})
+"""What a broker tells when it may be there again."""
 
 
 class Look(NamedTuple):
-    """An answer that was new, or is told again; until the next one it is what a replica answers."""
+    """An answer that was new, or is told again; until the next one it is what a replica answers.
+
+    `says` is whether it is the replica's own word, a status, and not that none came.
+    """
 
     t_ns: int
     green: bool
+    asked_ns: int
+    says: bool
 
 
 Looks = Mapping[tuple[str, str], Sequence[Look]]
@@ -56,7 +73,8 @@ def looks(history: History) -> Looks:
     """What each replica answered, by time."""
     found: dict[tuple[str, str], list[Look]] = defaultdict(list)
     for line in history.lines("health"):
-        found[line["node"], line["what"]].append(Look(line["t_ns"], line["green"]))
+        says = line["answer"].isdigit()
+        found[line["node"], line["what"]].append(Look(line["t_ns"], line["green"], line["from_ns"], says))
     return found
 
 
@@ -114,6 +132,7 @@ def health(history: History, red_s: float, untold_s: float, green_s: float) -> F
     for hit in due:
         red_within = untold_s if hit[0].kind in UNTOLD else red_s
         parts += _red(hit, seen, red_within, all_connections)
+        parts += _green_between(history, hit, seen, red_within, all_connections)
         parts += _green(hit, seen, green_s)
         parts += _live(hit, seen, green_s)
     told = "; ".join(part.told for part in parts if isinstance(part, Part))
@@ -137,6 +156,71 @@ def _red(hit: Hit, seen: Looks, bound: float, known: Mapping[LinkKey, Sequence[C
         yield Short(f"{node} was not red, and was watched for {max(watched, 0):.1f} s alone")
     else:
         yield Part(watched, bound, f"{node} was never red, in {watched:.1f} s", never=True)
+
+
+def _green_between(
+    history: History, hit: Hit, seen: Looks, bound: float, known: Mapping[LinkKey, Sequence[Connection]]
+) -> Iterator[Part]:
+    """For how long a replica that knew that it is red was green while nothing can have crossed its link."""
+    (span, link, _), answers = hit, seen.get((hit[1][0], READY), ())
+    effect, (away, until) = effective_at(span, link), _away(history, hit, known)
+    others = [one for one in history.faults() if one.id != span.id and any(key[0] == link[0] for key in one.links)]
+    alone = not any(one.asked_ns < until and (one.healed_ns or until) > away for one in others)
+    begin = _knew(answers, away, until, int(bound * NS), alone=alone)
+    green = [
+        (look.asked_ns, min(after.asked_ns if after else look.t_ns, until))
+        for look, after in zip(answers, [*answers[1:], None], strict=False)
+        if look.green and begin < look.asked_ns and look.t_ns < until
+    ]
+    if green:
+        at, lasted = (green[0][0] - effect) / NS, sum(end - start for start, end in green) / NS
+        told = f"{link[0]} was green again at +{at:.1f} s, while the broker was away, for {lasted:.1f} s"
+        yield Part(lasted, 0.0, told, never=True)
+
+
+def _knew(answers: Sequence[Look], away: int, until: int, bound_ns: int, *, alone: bool) -> int:
+    """When a replica knew that it is red: it was so and had to be by then; or it had said so for long enough before it
+    was green again, which was green before and is under no other fault (`alone`) that it can have spoken of. Else at
+    the end of the time.
+    """
+    red = since(answers, away, until, green=False)
+    knew = until if red is None else max(red, away + bound_ns)
+    said: int | None = None
+    before = [look for look in answers if look.t_ns <= away]
+    for look in answers if alone and before and before[-1].green else ():
+        if look.green and said is not None and look.asked_ns > said + SAID_NS:
+            return min(knew, said + SAID_NS)
+        if look.green or not look.says:
+            said = None
+        elif said is None and look.asked_ns >= away:
+            said = look.t_ns
+    return knew
+
+
+def _away(history: History, hit: Hit, known: Mapping[LinkKey, Sequence[Connection]]) -> tuple[int, int]:
+    """From when until when it is certain that the broker was away from a replica; no time at all where it never is."""
+    span, link, _ = hit
+    node, broker = link
+    begin, until = effective_at(span, link), span.healing_ns
+    if span.kind not in AWAY | ENDING or span.how in ONE_WAY or until is None:
+        return begin, begin
+    if any(key[0] == node and key != link and key[1] in history.meta["brokers"] for key in known):
+        return begin, begin  # it has another broker
+    nodes = history.lines("node")
+    if span.kind in ENDING:
+        ends = [line["t_ns"] for line in nodes if line["node"] == broker and line["event"] == "exited"]
+        begin = min((end for end in ends if span.asked_ns <= end), default=until)
+    over = [line["t_ns"] for line in nodes if line["node"] == broker and line["event"] in BACK]
+    over += [line["t_ns"] for line in nodes if line["node"] == node and line["event"] in ("started", "exited")]
+    over += [
+        line["t_ns"]
+        for line in history.lines("link")
+        if (line["source"], line["target"]) == link and line["event"] in OPENED
+    ]
+    over += [other.healing_ns or begin for other in history.faults() if link in other.links or broker in other.nodes]
+    if span.kind != "silent":  # there the proxy connects, and lets nothing pass
+        over += [c.reached_ns or 0 for c in known.get(link, ())]
+    return begin, min([until, *(t_ns for t_ns in over if t_ns > begin)])
 
 
 def _green(hit: Hit, seen: Looks, bound: float) -> Iterator[Part | Short]:

@@ -30,8 +30,8 @@ KINDS: Mapping[str, str] = {
         " time; closed), by? (client, upstream, proxy), via (proxy, connz, close_wait), cid?, reason?, probe?"
     ),
     "output": "node, text: one line of a service, at its arrival",
-    "fault": "id, fault, target, event (asked, effective, healed, evidence), how?, links?, nodes?, link?, asked?,"
-    " evidence?, bit?",
+    "fault": "id, fault, target, event (asked, effective, failed, healing, healed, evidence), how?, links?, nodes?,"
+    " link?, asked?, evidence?, bit?",
     "probe": "fault, link [source, target], way (to, from, round, fresh, end), n, sent_ns, got_ns or null, error?",
     "gap": "source, from_ns, to_ns or null, why: the source was not being read",
     "trouble": "name (of verdict's closed list), detail, links?",
@@ -60,7 +60,8 @@ NEVER_NS = 2**63 - 1
 class FaultSpan:
     """A fault: asked for by us; `effective_ns` and `healed_ns` as its mechanism saw it, of several links the last.
 
-    `link_times` has both for each link that told its own. `bit` is whether the evidence says that it took effect.
+    `healing_ns` is when we began to heal it. `link_times` has effect and healing for each link that told its own. `bit`
+    is whether the evidence says that it took effect.
     """
 
     id: int
@@ -75,6 +76,7 @@ class FaultSpan:
     nodes: tuple[str, ...] = ()
     how: str = ""
     link_times: Mapping[tuple[str, str], tuple[int | None, int | None]] = field(default_factory=dict)
+    healing_ns: int | None = None
 
 
 def parse_lines(data: bytes, where: str, first: int = 1) -> list[dict[str, Any]]:
@@ -136,6 +138,7 @@ def _span(id_: int, events: list[Mapping[str, Any]]) -> FaultSpan:
         nodes=tuple(fields.get("nodes") or ()),
         how=str(fields.get("how") or ""),
         link_times=times,
+        healing_ns=_last(events, "healing"),
     )
 
 

@@ -25,13 +25,14 @@ SINS_OF = {
     "start": ("eager", "patient"),  # ends without a broker; waits for it before it listens
     "answers": ("plain", "hang", "someday", "pretend"),  # no type; no answer; come back tomorrow; accepted, not done
     "queries": ("alike",),  # a query that fails is refused as if the broker were away
-    "health": ("blind", "sour", "mortal"),  # always ready; never ready again; not live either
+    "health": ("blind", "sour", "mortal", "fickle"),  # always ready; never again; not live either; soon, without broker
     "breaker": ("stubborn", "crowd", "slow", "stuck"),  # none; many probes; every second refusal is slow; stays open
 }
 FAILS_EVERY = 17
 AWAY, BAD, BUSY = "urn:brittle:broker-away", "urn:brittle:bad-work", "urn:brittle:desk-away"
 FLUSHES_WITHIN_S, ASKS_WITHIN_S = 0.5, 0.3
 OPENS_AFTER, OPEN_S, SLOW_S = 5, 0.5, 0.1
+FICKLE_S = 1.2
 
 SINS = frozenset(filter(None, os.environ["SINS"].replace("none", "").split(",")))
 assert not SINS - {sin for sins in SINS_OF.values() for sin in sins}, SINS
@@ -52,7 +53,7 @@ class Line:
     """The connection to the broker, made in the background."""
 
     def __init__(self) -> None:
-        self.client, self.lost = Client(), False
+        self.client, self.lost, self.lost_s = Client(), False, 0.0
 
     async def open(self) -> None:
         await self.client.connect(
@@ -87,7 +88,7 @@ class Line:
         return True
 
     async def _lost(self) -> None:
-        self.lost = True
+        self.lost, self.lost_s = True, self.lost_s or time.monotonic()
 
     async def _note(self, error: Exception) -> None:
         print("nats:", error or type(error).__name__, flush=True)
@@ -188,6 +189,8 @@ class Web:
             self._breaker.probing = max(self._breaker.probing - 1, 0)
 
     async def ready(self, _: web.Request) -> web.Response:
+        if "fickle" in SINS and self._line.lost and time.monotonic() > self._line.lost_s + FICKLE_S:
+            return web.json_response({})
         if "blind" in SINS or (await self._line.crosses() and not ("sour" in SINS and self._line.lost)):
             return web.json_response({})
         return problem(503, AWAY)

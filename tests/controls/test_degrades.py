@@ -170,11 +170,16 @@ async def test_a_query_that_fails_as_if_the_broker_were_away(tmp_path: Path) -> 
     came.must("holds", ANSWERS, HEALTH)
 
 
-@pytest.mark.parametrize("sin", ["blind", "sour", "mortal"])
+@pytest.mark.parametrize("sin", ["blind", "sour", "mortal", "fickle"])
 async def test_health(tmp_path: Path, sin: str) -> None:
     came = await under("kill", tmp_path, sin)
     came.must_blame(HEALTH, "web-0")
-    said = {"blind": "was never red", "sour": "was never green again", "mortal": "was not live"}
+    said = {
+        "blind": "was never red",
+        "sour": "was never green again",
+        "mortal": "was not live",
+        "fickle": "was green again at +1.",
+    }
     assert said[sin] in came.finding(HEALTH)["reason"]
     came.must("holds", ANSWERS, TOLD_APART)
 
@@ -183,6 +188,13 @@ async def test_health_of_who_is_not_told(tmp_path: Path) -> None:
     came = await under("silent", tmp_path, "blind")
     came.must_blame(HEALTH, "web-0")
     assert came.finding(HEALTH)["bound"] == 3
+
+
+async def test_who_is_green_again_on_a_silent_line(tmp_path: Path) -> None:
+    """Sooner than it would have had to be red, but it had said that it is."""
+    came = await under("silent", tmp_path, "fickle")
+    came.must_blame(HEALTH, "web-0")
+    assert "was green again at +" in came.finding(HEALTH)["reason"]
 
 
 @pytest.mark.parametrize("sin", ["stubborn", "crowd", "slow"])

@@ -8,7 +8,7 @@ from typing import Any
 from harness.guarantees.degrades import Degrades
 from harness.history.rows import OpId, Outcome
 
-from .synthetic import BROKER, END, ENTRY, ENTRY_LINK, WORKER, WORKER_LINK, Story
+from .synthetic import BROKER, END, ENTRY, ENTRY_LINK, WORKER, WORKER_LINK, Story, t
 
 SEARCHES = "searches"
 """A workload of kind http; its answers come from what the entry calls."""
@@ -46,9 +46,12 @@ def changes(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def look(told: Story, node: str, what: str, at: float, answer: str = "200", *, ns: int = 0) -> None:
-    """An answer that was new, or told again."""
-    told.line("health", at, ns=ns, node=node, what=what, answer=answer, green=answer == "200", from_ns=1)
+def look(
+    told: Story, node: str, what: str, at: float, answer: str = "200", *, ns: int = 0, asked: float | None = None
+) -> None:
+    """An answer that was new, or told again; asked for a millisecond before, unless said."""
+    from_ns = t(at - 1 if asked is None else asked)
+    told.line("health", at, ns=ns, node=node, what=what, answer=answer, green=answer == "200", from_ns=from_ns)
 
 
 def looks(

@@ -162,11 +162,15 @@ class Story:
         number: int = 1,
         took: float = 0,
         nodes: tuple[str, ...] = (),
+        healing: float | None = None,
+        how: str = "",
     ) -> None:
         """A fault, asked for `took` before its effect; `own`: links that healed at a time of their own."""
         told: dict[str, Any] = {"id": number, "fault": kind, "target": BROKER}
-        self.line("fault", at - took, event="asked", links=links, nodes=nodes, **told)
+        self.line("fault", at - took, event="asked", links=links, nodes=nodes, how=how, **told)
         self.line("fault", at, event="effective", id=number)
+        if healing is not None:
+            self.line("fault", healing, event="healing", id=number)
         for link, own_at in (own or {}).items():
             self.line("fault", own_at, event="healed", id=number, link=link)
         if not own:

@@ -11,9 +11,11 @@ import pytest
 from harness.errors import UsageError
 from harness.faults import load_all
 from harness.guarantees import judge
+from harness.guarantees._health import AWAY, ENDING
 from harness.guarantees._refusals import problem_type, typed
 from harness.guarantees._returns import UNTOLD, WORKING
 from harness.guarantees.degrades import Degrades
+from harness.history.recorder import write_meta
 from harness.history.rows import Operation, OpId, Outcome, Step
 from harness.verdict import Finding, Verdict
 
@@ -304,12 +306,12 @@ def test_who_accepts_all_has_nothing_to_tell_apart() -> None:
 
 
 @contextmanager
-def healthy(kind: str = "kill", healed: float = HEALED) -> Iterator[Story]:
+def healthy(kind: str = "kill", healed: float = HEALED, **fault: Any) -> Iterator[Story]:
     """The entry's connection, and the broker's new one 0.5 s after the healing."""
     with story(**degrading.changes(health={ENTRY: ["ready", "live"]})) as told:
         told.load(0, END)
         told.expect("degrades")
-        told.fault(HIT, healed, kind)
+        told.fault(HIT, healed, kind, **fault)
         told.connection(ENTRY_LINK, FIRST, 0, reached=1, closed=HIT + 5)
         told.connection(ENTRY_LINK, SECOND, healed + 400, reached=healed + 500)
         yield told
@@ -377,6 +379,185 @@ def test_not_for_a_moment_may_it_not_live() -> None:
         finding = came_out(told, "health")
     assert (finding.verdict, finding.measured) == (VIOLATED, 0.25)
     assert finding.reason == "web-0 was not live for 0.250 s"
+
+
+AGAIN, HEALING = HIT + 2_500, HEALED - 50
+"""When a replica that was red is green again, with the broker away; and when the healing is asked for."""
+NODE, LINK = {"node": BROKER}, {"source": ENTRY, "target": BROKER}
+
+
+@contextmanager
+def relapsed(kind: str = "kill", *, again: float = AGAIN, **fault: Any) -> Iterator[Story]:
+    """The entry is red 0.1 s after the effect, and green from that moment on."""
+    with healthy(kind, **({"healing": HEALING} | fault)) as told:
+        looks(told, ENTRY, "live")
+        looks(told, ENTRY, "ready", (HIT + 100, again))
+        yield told
+
+
+@pytest.mark.parametrize("kind", sorted(AWAY))
+def test_not_for_a_moment_may_it_be_green_again(kind: str) -> None:
+    with relapsed(kind) as told:
+        finding = came_out(told, "health")
+    assert (finding.verdict, finding.bound) == (VIOLATED, 0)
+    assert finding.measured == pytest.approx(0.451)
+    assert finding.reason == "web-0 was green again at +2.5 s, while the broker was away, for 0.5 s"
+
+
+def test_it_is_told_for_how_long_it_was_green() -> None:
+    with healthy(healing=HEALING) as told:
+        looks(told, ENTRY, "live")
+        looks(told, ENTRY, "ready", (HIT + 100, HIT + 1_500), (HIT + 1_800, HIT + 2_000), (HIT + 2_300, HEALED + 100))
+        finding = came_out(told, "health")
+    assert finding.reason == "web-0 was green again at +1.5 s, while the broker was away, for 0.6 s"
+
+
+@pytest.mark.parametrize(
+    ("asked", "heard", "verdict"),
+    [
+        (HEALING - 2, HEALING - 1, VIOLATED),
+        (HEALING - 2, HEALING, HOLDS),
+        (HEALING, HEALING + 1, HOLDS),
+        (HIT + UNTOLD_MS, HIT + 2_500, HOLDS),  # asked for when it need not have been red
+        (HIT + UNTOLD_MS + 1, HIT + 2_500, VIOLATED),
+    ],
+)
+def test_it_was_asked_after_it_had_to_be_red_and_heard_before_the_healing(
+    asked: float, heard: float, verdict: Verdict
+) -> None:
+    with healthy("silent", healing=HEALING) as told:
+        looks(told, ENTRY, "live")
+        look(told, ENTRY, "ready", 100)
+        look(told, ENTRY, "ready", HIT + 100, "timeout")
+        look(told, ENTRY, "ready", heard, asked=asked)
+        look(told, ENTRY, "ready", heard + 40, "503")
+        look(told, ENTRY, "ready", HEALED + 100)
+        assert came_out(told, "health").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "lasted", "verdict"),
+    [("503", 501, HOLDS), ("503", 502, VIOLATED), ("timeout", 900, HOLDS)],  # a stall of its own is no word of its own
+)
+@pytest.mark.parametrize("other", ["none", "overlaps", "before"])
+def test_who_has_said_for_half_a_second_that_it_is_red_knows_it(
+    answer: str, lasted: float, verdict: Verdict, other: str
+) -> None:
+    """Also where it need not be red yet; but it may have spoken of another fault."""
+    with healthy("silent", healing=HEALING) as told:
+        looks(told, ENTRY, "live")
+        look(told, ENTRY, "ready", 100)
+        if other == "overlaps":
+            told.fault(HIT + 200, HIT + 800, "pause", links=(CALL,), nodes=(STORE,), number=2, healing=HIT + 790)
+        if other == "before":
+            told.fault(HIT - 2_000, HIT - 200, "kill", number=2, healing=HIT - 210)
+            look(told, ENTRY, "ready", HIT - 1_900, "503")
+        look(told, ENTRY, "ready", HIT + 300, answer)
+        look(told, ENTRY, "ready", HIT + 300 + lasted)
+        look(told, ENTRY, "ready", HIT + 1_500, "503")
+        look(told, ENTRY, "ready", HEALED + 100)
+        finding = came_out(told, "health")
+    assert finding.verdict is (verdict if other == "none" else HOLDS)
+    if finding.verdict is VIOLATED:
+        assert finding.reason == "web-0 was green again at +0.8 s, while the broker was away, for 0.7 s"
+
+
+def test_what_was_asked_before_the_red_answer_says_nothing_of_after_it() -> None:
+    with healthy("silent", healing=HEALING) as told:
+        looks(told, ENTRY, "live")
+        look(told, ENTRY, "ready", 100)
+        look(told, ENTRY, "ready", HIT + UNTOLD_MS, "503")
+        look(told, ENTRY, "ready", HIT + UNTOLD_MS + 200, asked=HIT + UNTOLD_MS - 1)
+        look(told, ENTRY, "ready", HIT + UNTOLD_MS + 300, "503")
+        look(told, ENTRY, "ready", HEALED + 100)
+        assert came_out(told, "health").verdict is HOLDS
+
+
+def test_who_is_red_until_the_healing_was_not_green_again() -> None:
+    with relapsed(again=HEALED + 300) as told:
+        finding = came_out(told, "health")
+    assert (finding.verdict, finding.counted) == (HOLDS, 2)
+
+
+@pytest.mark.parametrize("kind", sorted(load_all().keys() - AWAY))
+def test_where_something_may_cross_in_between_green_is_nobodys_affair(kind: str) -> None:
+    """So it is of a broker that is asked to stop, for as long as it has not ended."""
+    with relapsed(kind) as told:
+        assert came_out(told, "health").verdict is HOLDS
+
+
+@pytest.mark.parametrize("how", ["way to", "way from", "way both"])
+def test_of_a_fault_of_one_way_a_green_answer_may_be_true(how: str) -> None:
+    with relapsed("silent", how=how) as told:
+        assert came_out(told, "health").verdict is (VIOLATED if how == "way both" else HOLDS)
+
+
+@pytest.mark.parametrize("kind", sorted(ENDING))
+@pytest.mark.parametrize(("gone", "verdict"), [(HIT + 100, VIOLATED), (AGAIN - 1_002, VIOLATED), (AGAIN, HOLDS)])
+def test_a_broker_that_was_asked_to_stop_is_away_once_it_has_ended(kind: str, gone: float, verdict: Verdict) -> None:
+    with relapsed(kind) as told:
+        told.line("node", gone, node=BROKER, event="exited", code=0)
+        assert came_out(told, "health").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("node", NODE | {"event": "started"}),  # as in a crash loop
+        ("node", NODE | {"event": "resumed"}),
+        ("node", {"node": ENTRY, "event": "exited", "code": 1}),
+        ("node", {"node": ENTRY, "event": "started"}),
+        ("link", LINK | {"event": "open"}),
+        ("link", LINK | {"event": "mended"}),
+        ("link", LINK | {"event": "replaced"}),
+    ],
+)
+def test_what_may_have_let_it_through_ends_what_is_known(kind: str, line: dict[str, Any]) -> None:
+    for at, verdict in ((AGAIN - 10, HOLDS), (HIT - 10, VIOLATED)):
+        with relapsed() as told:
+            told.line(kind, at, **line)
+            assert came_out(told, "health").verdict is verdict
+
+
+@pytest.mark.parametrize("known", ["reached", "another fault", "another broker", "no healing"])
+def test_where_it_may_have_had_a_broker_it_is_not_judged(known: str) -> None:
+    healing = None if known == "no healing" else HEALING
+    with relapsed("refused" if known == "reached" else "kill", healing=healing) as told:
+        if known == "reached":
+            told.connection(ENTRY_LINK, "127.0.0.1:40003", AGAIN - 30, reached=AGAIN - 20, closed=AGAIN + 20)
+        if known == "another fault":
+            told.fault(HIT + 200, AGAIN - 10, "silent", number=2, healing=AGAIN - 20)
+        if known == "another broker":
+            told.meta["brokers"].append("broker-1")
+            told.connection((ENTRY, "broker-1"), SECOND, 0, reached=1)
+            write_meta(told.folder, told.meta)
+        assert came_out(told, "health").verdict is HOLDS
+
+
+def test_a_connection_that_reached_the_broker_over_a_silent_link_carries_nothing() -> None:
+    with relapsed("silent") as told:
+        told.connection(ENTRY_LINK, "127.0.0.1:40003", HIT + 600, reached=HIT + 601, closed=HIT + 1_000)
+        assert came_out(told, "health").verdict is VIOLATED
+
+
+def test_red_from_the_fault_before_it_may_be_green_for_as_long_as_it_need_not_be_red() -> None:
+    """What it had just learned came in before the second fault."""
+    with healthy(healing=HEALING) as told:
+        told.fault(HIT - 2_000, HIT - 300, "kill", number=2, healing=HIT - 400)
+        looks(told, ENTRY, "live")
+        looks(told, ENTRY, "ready", (HIT - 1_900, HIT + 50), (HIT + 400, HEALED + 100))
+        assert came_out(told, "health").verdict is HOLDS
+
+
+def test_each_replica_is_judged() -> None:
+    with relapsed(again=HEALED + 300, links=(ENTRY_LINK, WORKER_LINK)) as told:
+        told.connection(WORKER_LINK, "127.0.0.1:40004", 0, reached=1, closed=HIT + 5)
+        told.meta["health"][WORKER] = ["ready", "live"]
+        write_meta(told.folder, told.meta)
+        looks(told, WORKER, "live")
+        looks(told, WORKER, "ready")
+        finding = came_out(told, "health")
+    assert (finding.verdict, finding.reason) == (VIOLATED, "search-0 was never red, in 3.0 s")
 
 
 def test_before_and_long_after_the_fault_it_is_nobodys_affair() -> None:
