@@ -75,10 +75,10 @@ class Down(Fault):
     def check(self) -> None:
         """Raises HarnessError where a node is down as it is, or a broker that nobody of the system calls."""
         super().check()
-        brokers = [node for node in self.stage.runtime.nodes.values() if node.role == "broker"]
-        reached = any(node_links(self.stage.runtime, broker) for broker in brokers)
+        brokers = {name for name, node in self.stage.runtime.nodes.items() if node.role == "broker"}
+        reached = any(provider in brokers for _, provider in self.stage.runtime.links)
         for node in self.hit:
-            if node in brokers and not reached:
+            if node.name in brokers and not reached:
                 raise HarnessError(
                     f"no link leads to {node.name}, so nobody would feel that it ended",
                     fix="name the broker in the system file by {broker.url} wherever it is dialled",

@@ -128,6 +128,11 @@ def as_text(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def as_number(value: Json) -> int:
+    """A whole number as it is, anything else as 0."""
+    return value if isinstance(value, int) else 0
+
+
 def login_of(connect: Mapping[str, str | None] | None, environment: Mapping[str, str]) -> dict[str, str]:
     """The system file's `broker.connect` with `{env:NAME}` filled in: what `_nats.connect` takes."""
     from harness.system.placeholders import render

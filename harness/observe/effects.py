@@ -17,7 +17,7 @@ from harness.errors import UsageError, why
 from harness.history.clock import parse_time, take_anchor
 from harness.history.recorder import Recorder
 from harness.history.rows import OpId, Step
-from harness.observe._base import Gap, Json, Values, as_text, find_op, first, json_path
+from harness.observe._base import Gap, Json, Values, as_number, as_text, find_op, first, json_path
 from harness.observe._enumerations import Enumeration, Messages, Pages, by_command, by_url
 from harness.system.model import Effects as EffectsTable
 
@@ -158,13 +158,13 @@ class Effects:
         op = None
         if not ref or self._find["op"]:
             op = find_op(self._recorder, as_text(value) if self._find["op"] else as_text(found), source=self.source)
-        attempt, begun = first(self._find["attempt"], found), first(self._find["begun"], found)
+        begun = first(self._find["begun"], found)
         record = _Record(
             name=self._name(found),
             op=op,
             ref=ref,
             by=as_text(first(self._find["by"], found)),
-            attempt=attempt if isinstance(attempt, int) else 0,
+            attempt=as_number(first(self._find["attempt"], found)),
             repeat=first(self._find["repeat"], found) is True,
             finished=self._find["finished"] is None,
             begun_ns=_t_ns(stored_at if begun is None else begun),

@@ -17,7 +17,7 @@ from time import monotonic, monotonic_ns
 from harness.errors import HarnessError, why
 from harness.history.recorder import Recorder
 from harness.history.rows import OpId, Step, marker
-from harness.observe._base import OWN_NAME, SHOWN_BYTES, Gap, Json, as_text, find_op, first, json_path
+from harness.observe._base import OWN_NAME, SHOWN_BYTES, Gap, Json, as_number, as_text, find_op, first, json_path
 from harness.runtime import _nats
 from harness.system.model import SystemFile
 
@@ -194,8 +194,7 @@ class _Reader:
         if op is not None:
             self.ops.add(op)
         if op is not None or ref:
-            told = first(self._attempt, document)
-            attempt = told if isinstance(told, int) else 0
+            attempt = as_number(first(self._attempt, document))
             source, seq = self.wanted.source, self.count
             self._recorder.sight(
                 self.wanted.step, t_ns=message.got_ns, source=source, op=op, ref=ref, seq=seq, attempt=attempt

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
-from harness.history.lines import NEVER_NS
-from harness.history.reader import History
+from harness.history.reader import NEVER_NS, History
 from harness.history.rows import OpId, Step
 from harness.report.shape import Scenario
 from harness.report.text import moment, plain

@@ -14,8 +14,9 @@ LEAST = 6
 """Characters of a secret. A shorter one would be found in too much that is none."""
 
 _HEADERS = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
-_VARIABLES = re.compile(r"(?:token|secret|password|passwd|api_?key)$", re.IGNORECASE)
-_OPTION = re.compile(r"--(?:[\w-]*[-_])?(?:token|secret|password|passwd|api[-_]?key)(?:=(.+))?", re.IGNORECASE)
+_WORDS = "token|secret|password|passwd"
+_VARIABLES = re.compile(rf"(?:{_WORDS}|api_?key)$", re.IGNORECASE)
+_OPTION = re.compile(rf"--(?:[\w-]*[-_])?(?:{_WORDS}|api[-_]?key)(?:=(.+))?", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:bearer|basic|digest)\s+", re.IGNORECASE)
 
 
