@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 WITHIN_S = 60.0
 
@@ -51,6 +52,12 @@ class Started:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def end(self) -> None:
+        """Ends it in order where it still runs, as a cancelled job is ended."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(WITHIN_S)
+
     def made(self) -> list[tuple[int, int]]:
         """Pid and start time of each process that its journal names."""
         entries = [
@@ -60,6 +67,12 @@ class Started:
             if line.endswith("\n")
         ]
         return [(entry["pid"], entry["start"]) for entry in entries if entry["is"] == "process"]
+
+
+class Start(Protocol):
+    """Starts `nats-harness ARGS` in a folder; it ends with the test that asked (the fixture `start`)."""
+
+    def __call__(self, folder: Path, *arguments: str, state: Path | None = None) -> Started: ...
 
 
 def run(folder: Path, *arguments: str, state: Path | None = None) -> subprocess.CompletedProcess[str]:

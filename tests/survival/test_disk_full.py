@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.survival.harness_process import Started, alive
+from tests.survival.harness_process import Start, alive
 
 MEBIBYTES = 24
 
@@ -30,14 +30,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("left_bytes", [0, 64 * 1024])
-def test_full_disk_is_a_trouble(small_disk: Path, tmp_path: Path, left_bytes: int) -> None:
-    started = Started(small_disk, "run", "--system", "bare", "-k", "calm", "-j", "1", state=tmp_path / "state")
+def test_full_disk_is_a_trouble(small_disk: Path, start: Start, tmp_path: Path, left_bytes: int) -> None:
+    started = start(small_disk, "run", "--system", "bare", "-k", "calm", "-j", "1", state=tmp_path / "state")
     started.wait_for(lambda line: line["kind"] == "load" or (line["kind"] == "phase" and line["name"] == "start_load"))
     made = started.made()
     ballast = small_disk / "ballast"
-    with ballast.open("wb") as file:
-        free = os.statvfs(small_disk)
-        file.write(b"\0" * max(0, free.f_bavail * free.f_frsize - left_bytes))
+    with ballast.open("wb", buffering=0) as file:  # the run writes on beside it: a short write is a full disk
+        size = file.write(bytes(MEBIBYTES << 20))
+        file.truncate(size - left_bytes)
     code = started.process.wait(60)
     assert len(list(small_disk.glob("reports/*-*/verdict.json"))) == 1, "there was room for it"
     ballast.unlink()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.history.reader import History
-from tests.survival.harness_process import Started, alive, run
+from tests.survival.harness_process import Start, alive, run
 
 INTERRUPTED = 130
 ON_ENTERING = """
@@ -31,8 +31,8 @@ def pytest_runtest_setup(item):
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("moment", ["starting", "under a fault"])
-def test_interrupt_ends_everything(jobs: str, moment: str, tmp_path: Path) -> None:
-    started = Started(tmp_path, "run", "--system", "bare", "-k", "broker_paused or entry_silent", "-j", jobs)
+def test_interrupt_ends_everything(start: Start, jobs: str, moment: str, tmp_path: Path) -> None:
+    started = start(tmp_path, "run", "--system", "bare", "-k", "broker_paused or entry_silent", "-j", jobs)
     if moment == "starting":
         started.wait_for(lambda line: line["kind"] == "node" and line["event"] == "started")
         time.sleep(random.SystemRandom().uniform(0, 0.5))
@@ -52,9 +52,9 @@ def test_interrupt_ends_everything(jobs: str, moment: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("runtime", ["processes", pytest.param("containers", marks=pytest.mark.engine)])
-def test_more_of_them_change_nothing(jobs: str, runtime: str, tmp_path: Path) -> None:
+def test_more_of_them_change_nothing(start: Start, jobs: str, runtime: str, tmp_path: Path) -> None:
     asked = ("--system", "bare", "-k", "broker_paused or entry_silent", "-j", jobs, "--runtime", runtime)
-    started = Started(tmp_path, "run", *asked)
+    started = start(tmp_path, "run", *asked)
     started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
     made = started.made()
     while started.process.poll() is None:  # a man who loses his patience
@@ -79,9 +79,9 @@ def test_an_interrupt_that_comes_as_a_function_is_entered(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("whom", ["the harness", "its group"])
-def test_a_cancelled_job_ends_as_by_ctrl_c(jobs: str, whom: str, tmp_path: Path) -> None:
+def test_a_cancelled_job_ends_as_by_ctrl_c(start: Start, jobs: str, whom: str, tmp_path: Path) -> None:
     """CI systems send SIGTERM: GitLab to the process, others to all that it has started."""
-    started = Started(tmp_path, "run", "--system", "bare", "-k", "broker_paused or entry_silent", "-j", jobs)
+    started = start(tmp_path, "run", "--system", "bare", "-k", "broker_paused or entry_silent", "-j", jobs)
     started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
     made = started.made()
     if whom == "the harness":
@@ -94,8 +94,8 @@ def test_a_cancelled_job_ends_as_by_ctrl_c(jobs: str, whom: str, tmp_path: Path)
     assert not list((tmp_path / "state" / "journals").glob("*.jsonl"))
 
 
-def test_judged_again_it_is_no_more_than_it_was(tmp_path: Path) -> None:
-    started = Started(tmp_path, "run", "--system", "bare", "-k", "broker_paused", "-j", "1")
+def test_judged_again_it_is_no_more_than_it_was(start: Start, tmp_path: Path) -> None:
+    started = start(tmp_path, "run", "--system", "bare", "-k", "broker_paused", "-j", "1")
     started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
     os.killpg(started.process.pid, signal.SIGINT)
     assert started.process.wait(30) == INTERRUPTED

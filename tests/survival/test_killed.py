@@ -17,7 +17,7 @@ from harness.history.reader import History
 from harness.runtime import _engine
 from harness.runtime._engine import Engine
 from tests.runtime.engines import labelled
-from tests.survival.harness_process import Started, alive, run
+from tests.survival.harness_process import Start, alive, run
 
 FIRST = ("kill", "pause", "silent", "frozen")
 KINDS = (*FIRST, *sorted(load_all().keys() - FIRST))
@@ -28,10 +28,10 @@ KILLS = int(os.environ.get("NATS_HARNESS_KILLS", len(FIRST)))
 
 @pytest.mark.parametrize("runtime", ["processes", pytest.param("containers", marks=pytest.mark.engine)])
 @pytest.mark.parametrize("number", range(KILLS))
-def test_nothing_is_left_and_the_history_is_judged(number: int, runtime: str, tmp_path: Path) -> None:
+def test_nothing_is_left_and_the_history_is_judged(start: Start, number: int, runtime: str, tmp_path: Path) -> None:
     every, kind = str(SCENARIOS / "test_every_fault.py"), KINDS[number % len(KINDS)]
     chosen = ("--scenarios", every, "-k", f"of_{kind}", "-j", "1", "--runtime", runtime)
-    started = Started(tmp_path, "run", "--system", "bare", *chosen)
+    started = start(tmp_path, "run", "--system", "bare", *chosen)
     started.wait_for(lambda line: line["kind"] == "fault" and line["event"] == "effective")
     time.sleep(random.SystemRandom().uniform(0, 2.5))
     made, journals = started.made(), {path.name for path in started.state.glob("journals/*.jsonl")}
@@ -77,10 +77,10 @@ def lossy(runner: int) -> list[str]:
     return [line for line in listed.splitlines() if f"nats_harness_{runner}_" in line]
 
 
-def test_the_living_are_left_alone(tmp_path: Path) -> None:
+def test_the_living_are_left_alone(start: Start, tmp_path: Path) -> None:
     """One run goes on while another is killed and `clean` is called: it is judged as if nothing had been."""
     state = tmp_path / "state"
-    living = Started(
+    living = start(
         tmp_path / "living",
         "run",
         "--system",
@@ -92,7 +92,7 @@ def test_the_living_are_left_alone(tmp_path: Path) -> None:
         state=state,
     )
     living.wait_for(lambda line: line["kind"] == "phase" and line["name"] == "start_load")
-    killed = Started(tmp_path / "killed", "run", "--system", "bare", "-k", "broker_paused", "-j", "1", state=state)
+    killed = start(tmp_path / "killed", "run", "--system", "bare", "-k", "broker_paused", "-j", "1", state=state)
     killed.wait_for(lambda line: line["kind"] == "node" and line["event"] == "ready")
     both = killed.made()
     killed.kill()
