@@ -30,3 +30,18 @@ async def test_entry_restarted(run: Run) -> None:
         async with run.faults.restart(run.entry, by="kill"):
             await run.steady(3)
         await run.recovered()
+
+
+@needs("broker", "entry service")
+async def test_entry_restarted_offline(run: Run) -> None:
+    """Work that an entry took on without a broker outlives it: its successor hands it on once the broker is back.
+
+    Five operations at least are in the entry's hands alone as it dies.
+    """
+    async with run.load():
+        await run.steady(2)
+        async with run.faults.kill(run.broker):
+            await run.in_hand(run.entry, 5)
+            async with run.faults.restart(run.entry, by="kill"):
+                await run.steady(2)
+        await run.recovered()

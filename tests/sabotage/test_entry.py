@@ -11,7 +11,7 @@ from .conftest import Unharmed
 from .sabotage import Patch, of
 
 pytestmark = pytest.mark.timed
-PATCHES = of("entry_silent", "entry_refused", "entry_terminated", "entry_restarted")
+PATCHES = of("entry_silent", "entry_refused", "entry_terminated", "entry_restarted_offline")
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
