@@ -116,11 +116,13 @@ class Connections:
         earliest = 0 if owners else entry.start_ns - GUESS_WITHIN_NS
         # A proxy dials in the order in which it accepts, and the broker's clients are told in the order of their start.
         # Whose a connection is that was not used is not known: under a one-way freeze a client waits as the probe does.
+        # But who ended before a connection was opened that lives is not that: it looked whether anybody listens.
         found = [
             (opened_ns, client, watch)
             for watch in owners or watches
             for client, opened_ns in watch.unbound.items()
             if earliest <= opened_ns <= latest and (not entry.known or is_probe(client) is entry.ours)
+            if entry.stop_ns is None or opened_ns <= entry.stop_ns or client in watch.gone
         ]
         if not found:
             return None

@@ -7,6 +7,7 @@ asked.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -256,16 +257,41 @@ def test_of_many_that_close_at_once_none_takes_the_port_of_another(tmp_path: Pat
     recorder.close()
 
 
+def watched(recorder: Recorder) -> tuple[LinkWatch, connections._ConnzWatch]:
+    """What watches the one link, and the broker at its end."""
+    link = SimpleNamespace(source="app-0", target="broker-0", host="127.0.0.1", port=1, proxy_pid=1)
+    all_links = cast(Any, {("app-0", "broker-0"): link})
+    watching = connections.Connections(recorder, all_links, {"broker-0": "http://nowhere"}, cast(Any, None))
+    return watching._watches[0], watching._connz["broker-0"]
+
+
+@pytest.mark.parametrize(("gone_ms", "cid"), [(None, 12), (695, 8)])
+def test_who_only_looked_whether_the_broker_listens_is_nobody_that_came_after(
+    tmp_path: Path, gone_ms: int | None, cid: int
+) -> None:
+    """It ended before that one was opened; unless that has ended too, and its proxy's lines came late."""
+    recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
+    watch, connz = watched(recorder)
+    began = monotonic_ns() - 5 * connections.DOUBT_NS
+    watch._record([Event("opened", "127.0.0.1:1", began + 690 * MS)])
+    if gone_ms is not None:
+        watch._record([Event("closed", "127.0.0.1:1", began + gone_ms * MS, by="client")])
+    looked = Entry("server", 8, "127.0.0.1:4001", began, began + MS, "Client Closed", ours=False, used=False)
+    connz._tell(looked, began + 700 * MS)
+    client = Entry("server", 12, "127.0.0.1:4002", began + 691 * MS, None, "", ours=False, used=True)
+    connz._tell(client, began + 1200 * MS)
+    recorder.close()
+    lines = [json.loads(line) for line in (tmp_path / "lines-runner.jsonl").read_text().splitlines()]
+    assert [line["cid"] for line in lines if line.get("event") == "reached"] == [cid]
+
+
 @pytest.mark.parametrize(("gone_ms", "is_spare"), [(None, True), (950, True), (850, False)])
 def test_a_broker_that_got_no_core_took_up_what_lived_by_then(
     tmp_path: Path, gone_ms: int | None, is_spare: bool
 ) -> None:
     """Only a client that no connection of a link can be has come past the proxies."""
     recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
-    link = SimpleNamespace(source="app-0", target="broker-0", host="127.0.0.1", port=1, proxy_pid=1)
-    all_links = cast(Any, {("app-0", "broker-0"): link})
-    watching = connections.Connections(recorder, all_links, {"broker-0": "http://nowhere"}, cast(Any, None))
-    (watch,), connz = watching._watches, watching._connz["broker-0"]
+    watch, connz = watched(recorder)
     began = monotonic_ns() - 5 * connections.DOUBT_NS
     watch._record([Event("opened", "127.0.0.1:1", began)])
     if gone_ms is not None:
