@@ -25,7 +25,7 @@ from harness.runtime._child import LINES_KEPT, Exit
 from harness.runtime._engine import JOURNAL_LABEL, Engine
 from harness.runtime._http import LOOPBACK
 from harness.runtime._node import Recipe, Told
-from harness.runtime._output import Output, attached
+from harness.runtime._output import Output
 from harness.runtime.contract import Address
 from harness.runtime.journal import Journal
 
@@ -167,8 +167,9 @@ class ContainerLife:
     async def begin(cls, name: str, container: Container, engine: Engine, told: Told) -> ContainerLife:
         """Starts the container. Raises StartError where the engine cannot run it."""
         self = cls(name, container, engine, told)
-        self._output.follow(await engine.do(lambda: attached(engine, container), where=name))
-        try:
+        try:  # also while it is attached: the engine's answer is waited for, and what it opened is closed
+            await engine.do(lambda: self._output.attach(engine, container), where=name)
+            self._output.follow()
             self._first = await engine.do(lambda: _started(engine, container), where=name)
             self._watch()
         except BaseException:

@@ -27,11 +27,17 @@ class Output:
         self._pieces = b""
         self._rest = {1: b"", 2: b""}
 
-    def follow(self, attached: socket.socket) -> None:
-        """Reads from now on."""
-        attached.setblocking(False)
-        self._socket = attached
-        asyncio.get_running_loop().add_reader(attached.fileno(), self._read)
+    def attach(self, engine: Engine, container: Container) -> None:
+        """Takes the container's output from now on, in any thread; it is not started yet, so nothing is missed."""
+        opened = engine.api.attach_socket(container.id, params={"stdout": 1, "stderr": 1, "stream": 1})
+        inner: socket.socket = getattr(opened, "_sock", opened)
+        self._socket = socket.socket(fileno=inner.detach())  # ours alone: docker-py's keeper of it may go
+        self._socket.setblocking(False)
+
+    def follow(self) -> None:
+        """Reads what is taken."""
+        assert self._socket is not None
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
 
     def close(self) -> None:
         """Reads no more."""
@@ -69,10 +75,3 @@ class Output:
             self._rest[stream] = b""
         for line in lines:
             self._on_line(t_ns, line.decode(errors="replace").rstrip("\r"))
-
-
-def attached(engine: Engine, container: Container) -> socket.socket:
-    """A connection that carries the container's output from now on; it is not started yet, so nothing is missed."""
-    opened = engine.api.attach_socket(container.id, params={"stdout": 1, "stderr": 1, "stream": 1})
-    inner: socket.socket = getattr(opened, "_sock", opened)
-    return socket.socket(fileno=inner.detach())  # ours alone: docker-py's keeper of it may go

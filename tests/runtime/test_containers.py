@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,11 +17,15 @@ from harness.errors import HarnessError, Missing, ProxyError, UsageError
 from harness.runtime._container import ContainerHost, ContainerLife
 from harness.runtime._engine import JOURNAL_LABEL, Engine
 from harness.runtime._node import SystemNode
+from harness.runtime._output import Output
 from harness.runtime.containers import HUB_PORT, THIS_MACHINE, Containers
 
 from .conftest import Opener
 from .near import connected
 from .world import BROKER_ALONE, WITH_SERVICES, Lines, Wire, service
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 pytestmark = pytest.mark.engine
 
@@ -47,6 +52,24 @@ async def test_who_is_asked_to_stop_dies_after_it_whenever_the_engine_answers(
     (stopping,), (exited,) = lines.of("node", event="stopping"), lines.of("node", event="exited")
     assert (code, exited["t_ns"]) == (3, t_ns)
     assert int(str(stopping["from_ns"])) < int(str(stopping["t_ns"])) < t_ns
+
+
+async def test_a_start_that_is_cancelled_while_the_engine_answers_closes_what_that_opened(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, attach, loop = list[Output](), Output.attach, asyncio.get_running_loop()
+
+    def attach_and_cancel(output: Output, engine: Engine, container: Container) -> None:
+        attach(output, engine, container)
+        taken.append(output)
+        loop.call_soon_threadsafe(opening.cancel)
+
+    monkeypatch.setattr(Output, "attach", attach_and_cancel)
+    opening = asyncio.ensure_future(opened(BROKER_ALONE.format(broker="")))
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert taken
+    assert [output._socket for output in taken] == [None] * len(taken)
 
 
 # ---- the star ----
