@@ -257,12 +257,16 @@ def test_of_many_that_close_at_once_none_takes_the_port_of_another(tmp_path: Pat
     recorder.close()
 
 
-def watched(recorder: Recorder) -> tuple[LinkWatch, connections._ConnzWatch]:
-    """What watches the one link, and the broker at its end."""
+def watched(recorder: Recorder, opened_ns: int, gone_ns: int | None) -> connections._ConnzWatch:
+    """What watches the broker; over its one link a connection was opened, and perhaps closed."""
     link = SimpleNamespace(source="app-0", target="broker-0", host="127.0.0.1", port=1, proxy_pid=1)
     all_links = cast(Any, {("app-0", "broker-0"): link})
     watching = connections.Connections(recorder, all_links, {"broker-0": "http://nowhere"}, cast(Any, None))
-    return watching._watches[0], watching._connz["broker-0"]
+    (watch,) = watching._watches
+    watch._record([Event("opened", "127.0.0.1:1", opened_ns)])
+    if gone_ns is not None:
+        watch._record([Event("closed", "127.0.0.1:1", gone_ns, by="client")])
+    return watching._connz["broker-0"]
 
 
 @pytest.mark.parametrize(("gone_ms", "cid"), [(None, 12), (695, 8)])
@@ -271,11 +275,8 @@ def test_who_only_looked_whether_the_broker_listens_is_nobody_that_came_after(
 ) -> None:
     """It ended before that one was opened; unless that has ended too, and its proxy's lines came late."""
     recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
-    watch, connz = watched(recorder)
     began = monotonic_ns() - 5 * connections.DOUBT_NS
-    watch._record([Event("opened", "127.0.0.1:1", began + 690 * MS)])
-    if gone_ms is not None:
-        watch._record([Event("closed", "127.0.0.1:1", began + gone_ms * MS, by="client")])
+    connz = watched(recorder, began + 690 * MS, gone_ms and began + gone_ms * MS)
     looked = Entry("server", 8, "127.0.0.1:4001", began, began + MS, "Client Closed", ours=False, used=False)
     connz._tell(looked, began + 700 * MS)
     client = Entry("server", 12, "127.0.0.1:4002", began + 691 * MS, None, "", ours=False, used=True)
@@ -291,11 +292,8 @@ def test_a_broker_that_got_no_core_took_up_what_lived_by_then(
 ) -> None:
     """Only a client that no connection of a link can be has come past the proxies."""
     recorder = Recorder(tmp_path, name="runner", nonce="7f3a9k2m")
-    watch, connz = watched(recorder)
     began = monotonic_ns() - 5 * connections.DOUBT_NS
-    watch._record([Event("opened", "127.0.0.1:1", began)])
-    if gone_ms is not None:
-        watch._record([Event("closed", "127.0.0.1:1", began + gone_ms * MS, by="client")])
+    connz = watched(recorder, began, gone_ms and began + gone_ms * MS)
     entry = Entry("server", 22, "127.0.0.1:4001", began + 1000 * MS, None, "", ours=False, used=True)
     connz._doubtful["server", 22] = began
     connz._tell(entry, monotonic_ns())
