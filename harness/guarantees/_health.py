@@ -192,7 +192,7 @@ def _knew(answers: Sequence[Look], away: int, until: int, bound_ns: int, *, alon
             return min(knew, said + SAID_NS)
         if look.green or not look.says:
             said = None
-        elif said is None and look.asked_ns >= away:
+        elif said is None and look.t_ns > away:
             said = look.t_ns
     return knew
 

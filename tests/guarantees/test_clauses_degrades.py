@@ -440,10 +440,11 @@ def test_it_was_asked_after_it_had_to_be_red_and_heard_before_the_healing(
     [("503", 501, HOLDS), ("503", 502, VIOLATED), ("timeout", 900, HOLDS)],  # a stall of its own is no word of its own
 )
 @pytest.mark.parametrize("other", ["none", "overlaps", "before"])
+@pytest.mark.parametrize("asked", [HIT - 200, HIT + 299])
 def test_who_has_said_for_half_a_second_that_it_is_red_knows_it(
-    answer: str, lasted: float, verdict: Verdict, other: str
+    answer: str, lasted: float, verdict: Verdict, other: str, asked: float
 ) -> None:
-    """Also where it need not be red yet; but it may have spoken of another fault."""
+    """Also where it need not be red yet, and was asked first as the fault came; but it may have spoken of another."""
     with healthy("silent", healing=HEALING) as told:
         looks(told, ENTRY, "live")
         look(told, ENTRY, "ready", 100)
@@ -452,7 +453,7 @@ def test_who_has_said_for_half_a_second_that_it_is_red_knows_it(
         if other == "before":
             told.fault(HIT - 2_000, HIT - 200, "kill", number=2, healing=HIT - 210)
             look(told, ENTRY, "ready", HIT - 1_900, "503")
-        look(told, ENTRY, "ready", HIT + 300, answer)
+        look(told, ENTRY, "ready", HIT + 300, answer, asked=asked)
         look(told, ENTRY, "ready", HIT + 300 + lasted)
         look(told, ENTRY, "ready", HIT + 1_500, "503")
         look(told, ENTRY, "ready", HEALED + 100)
